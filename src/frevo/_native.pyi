@@ -106,6 +106,9 @@ def statx(
 def set_times(dirfd: int, path: bytes | None, accessed: int | None, written: int | None) -> None: ...
 def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int) -> None: ...
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None: ...
+def return_memory(block: int, end: int) -> bool:
+    """mallopt(3), for the whole process: blocks of at least *block* bytes are given back to the kernel when they are
+    freed, the end of the heap when it has *end* free bytes. False if the C library cannot be told."""
 
 # --- ring.rs: io_uring ---
 
@@ -641,9 +644,12 @@ class DataPlane:
         encrypt: bool,
         sign: bool,
     ) -> Pump:
-        """Starts a pump for a session and tree. *encrypt*, *sign*: its requests are, and responses must be.
-        ValueError for settings that make no sense.
+        """A pump for a session and tree, to be started by `begin_pumps`. *encrypt*, *sign*: its requests are, and
+        responses must be. ValueError for settings that make no sense.
         """
+
+    def begin_pumps(self, pumps: Sequence[Pump]) -> None:
+        """Starts pumps of this plane, each once."""
 
     def stop_pump(self, connection: int, pump: int, now: bool = False) -> None: ...
     def close(self, connection: int, abort: bool = False) -> None: ...
@@ -689,7 +695,14 @@ class Pump:
     def id(self) -> int: ...
     @property
     def contiguous(self) -> int: ...
+    @property
+    def operations(self) -> int:
+        """Successful ones so far, of all classes."""
+
     def statistics(self) -> dict[str, _Measured]: ...
+
+def statistics_of(pumps: Sequence[Pump], /) -> dict[str, _Measured]:
+    """The sums of what *pumps* have measured so far, by class."""
 
 # --- tls.rs: SMB over QUIC. Certificates, keys and lists are DER ---
 

@@ -211,6 +211,29 @@ def test_client_that_does_not_read_answers(tmp_path: Path, plane: str) -> None:
         until(lambda: client.create("big", share_access=0).status == NTStatus.SUCCESS)
 
 
+def test_memory_of_a_burst_comes_back(tmp_path: Path) -> None:
+    """Goal: what a burst of large answers takes does not stay. Method: signed READs of 8 MiB on many connections, whose
+    answers are taken only when all of them are there; the connections stay. Each thread may keep 20 MiB."""
+    with witnessed(tmp_path, {"frevo:data plane threads": "1"}) as (server, live, _client):
+        (server.folder() / "big").write_bytes(bytes(8 * MIB))
+        readers = [live.logged_on() for _ in range(20)]
+        files = []
+        for reader in readers:
+            while reader.granted - reader.next_id < 256:
+                reader.echo(credits=256)
+            files.append(reader.open("big"))
+            reader.read(files[-1], 0, 1)
+        before = rss_bytes(server.pid)
+        asked = [
+            reader.send(Command.READ, ReadRequest(file_id, 0, 8 * MIB).pack(), charge=128)
+            for reader, file_id in zip(readers, files, strict=True)
+        ]
+        until(lambda: rss_bytes(server.pid) - before > 100 * MIB)
+        for reader, message_id in zip(readers, asked, strict=True):
+            assert len(reader.wait(message_id).message) > 8 * MIB
+        until(lambda: rss_bytes(server.pid) - before < 40 * MIB, timeout_s=40.0)
+
+
 @pytest.mark.each_transport
 def test_connection_cut_in_the_middle(tmp_path: Path) -> None:
     """Goal: a client that dies in a WRITE leaves no open, lock or half message behind. Method: half of an 8 MiB WRITE

@@ -18,7 +18,7 @@ import frevo
 from frevo.client import Share
 from frevo.client.connect import Connecting
 from frevo.client.share.file import File
-from frevo.client.transfer.pump import Pump, start_pump
+from frevo.client.transfer.pump import Pump, new_pump, start_pump
 from frevo.client.tree.requests import SHARE_ALL, opening_for_mode
 from frevo.transport.base import WRONG_DATA, PumpSettings, bucket_floor, bucket_of
 
@@ -140,6 +140,30 @@ async def test_other_kinds(share: Share, target: Target) -> None:
     pump = start_pump(tree, PumpSettings("open", bodies=missing, operations=5, keep_going=True))
     assert (await pump.finished()).reason == "done"
     assert pump.statistics()["create"].statuses == [(0xC0000034, 5)]
+
+
+async def test_many_begin_together_and_are_counted_together(share: Share) -> None:
+    """Before they begin, nothing is sent; the sums of all are the sums of each."""
+    async with share.open("pump/file", "w+") as file:
+        await file.pwrite(bytes(8192), 0)
+        kinds = {"read": PumpSettings("read", files=[file.file_id], io_size=4096, length=8192, loop=True, operations=30)}
+        kinds["echo"] = PumpSettings("echo", operations=20)
+        pumps = [new_pump(file.tree, kinds[kind]) for kind in ("read", "echo", "read")]
+        await share.stat("pump/file")
+        assert Pump.sums([]) == {} and [pump.operations for pump in pumps] == [0, 0, 0]
+        Pump.begin(pumps)
+        Pump.begin(pumps)  # once is enough
+        for pump in pumps:
+            assert (await pump.finished()).reason == "done"
+        assert [pump.operations for pump in pumps] == [30, 20, 30]
+        sums, each = Pump.sums(pumps), [pump.statistics() for pump in pumps]
+        reads = [each[0]["read"], each[2]["read"]]
+        assert sums["echo"] == each[1]["echo"]
+        assert (sums["read"].operations, sums["read"].bytes) == (60, 60 * 4096)
+        assert sums["read"].sum_ns == sum(one.sum_ns for one in reads)
+        assert sums["read"].min_ns == min(one.min_ns for one in reads)
+        assert sums["read"].max_ns == max(one.max_ns for one in reads)
+        assert sum(count for _, count in sums["read"].histogram) == 60
 
 
 async def test_stopped_and_abandoned(share: Share) -> None:

@@ -1,10 +1,11 @@
 //! Output: segments of bytes, in pooled buffers that are filled in place, and of files, in pipes or not read yet.
 
+mod pool;
 mod ranges;
+mod reserve;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
@@ -13,110 +14,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::pipe::{Pipe, PipeRun, Pipes};
+use crate::pipe::{Pipe, PipeRun};
 
+pub(crate) use pool::give_back;
+use pool::Returning;
+pub use pool::{Pool, SMALL_BYTES};
 use ranges::FileRange;
 pub(crate) use ranges::Missing;
 pub use ranges::PIECE_BYTES;
-
-/// Small responses are collected in buffers of this size.
-pub const SMALL_BYTES: usize = 64 * 1024;
-/// Most bytes that a pool keeps: two responses to the largest READ, and pieces.
-const POOL_BYTES: usize = 20 * 1024 * 1024;
-
-thread_local! {
-    /// Shared buffers that nobody has any more, for the pool of this thread.
-    static RETURNED: RefCell<Returned> = const { RefCell::new(Returned { buffers: Vec::new(), bytes: 0 }) };
-}
-
-/// What came back since the pool was asked last, no more than it would keep: what others have allocated comes back, too, and
-/// a thread that answers nothing itself never asks.
-struct Returned {
-    buffers: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Returned {
-    fn put(&mut self, buffer: Vec<u8>) {
-        let size = buffer.capacity();
-        if size >= SMALL_BYTES && self.bytes + size <= POOL_BYTES {
-            self.bytes += size;
-            self.buffers.push(buffer);
-        }
-    }
-
-    fn take(&mut self) -> Vec<Vec<u8>> {
-        self.bytes = 0;
-        std::mem::take(&mut self.buffers)
-    }
-}
-
-/// A buffer comes back that nobody needs any more, to the pool of this thread.
-pub(crate) fn give_back(buffer: Vec<u8>) {
-    // At the end of a thread there is nobody to return it to.
-    let _ = RETURNED.try_with(|returned| returned.borrow_mut().put(buffer));
-}
-
-/// A shared buffer, which comes back when the last one who has it lets go.
-struct Returning {
-    buffer: Vec<u8>,
-    /// Bytes of all shared buffers of an output.
-    shared: Arc<AtomicUsize>,
-}
-
-impl AsRef<[u8]> for Returning {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-impl Drop for Returning {
-    fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.shared.fetch_sub(buffer.len(), Ordering::Relaxed);
-        give_back(buffer);
-    }
-}
-
-/// Buffers that one thread uses again.
-#[derive(Debug, Default)]
-pub struct Pool {
-    small: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
-    bytes: usize,
-    /// Pipes for data that is not copied.
-    pub pipes: Pipes,
-}
-
-impl Pool {
-    /// An empty buffer with room for `size` bytes.
-    pub fn take(&mut self, size: usize) -> Vec<u8> {
-        let returned = RETURNED.with(|returned| returned.borrow_mut().take());
-        returned.into_iter().for_each(|buffer| self.put(buffer));
-        let list = if size <= SMALL_BYTES { &mut self.small } else { &mut self.large };
-        let found = list.iter().rposition(|buffer| buffer.capacity() >= size);
-        match found {
-            Some(index) => {
-                let buffer = list.swap_remove(index);
-                self.bytes -= buffer.capacity();
-                buffer
-            }
-            None => Vec::with_capacity(size.max(SMALL_BYTES)),
-        }
-    }
-
-    /// Returns a buffer. One of another size, or too much for the pool, is freed.
-    pub fn put(&mut self, mut buffer: Vec<u8>) {
-        let size = buffer.capacity();
-        if size < SMALL_BYTES || self.bytes + size > POOL_BYTES {
-            return;
-        }
-        buffer.clear();
-        self.bytes += size;
-        let list = if size == SMALL_BYTES { &mut self.small } else { &mut self.large };
-        list.push(buffer);
-    }
-}
+pub(crate) use reserve::{let_go, room, shrink};
 
 /// The bytes of a segment.
 #[derive(Debug)]
@@ -408,8 +314,7 @@ impl Output {
         }
         if let Data::Own(buffer) = data {
             let (buffer, shared) = (std::mem::take(buffer), self.shared.clone());
-            shared.fetch_add(buffer.len(), Ordering::Relaxed);
-            *data = Data::Shared(Bytes::from_owner(Returning { buffer, shared }));
+            *data = Data::Shared(Bytes::from_owner(Returning::new(buffer, shared)));
         }
         match data {
             Data::Shared(bytes) => Some(bytes.slice(*position..)),

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use crate::buffer::let_go;
 use crate::pump::{End, PumpId};
 use crate::quic::session::Secured;
 
@@ -199,6 +200,7 @@ impl Deref for Payload {
 impl Drop for Payload {
     fn drop(&mut self) {
         self.flow.release(self.data.len());
+        let_go(std::mem::take(&mut self.data));
     }
 }
 

@@ -125,12 +125,14 @@ impl OpenFile {
 
     /// How many bytes of a range there are, if all of them are in memory, as far as the kernel tells.
     pub fn available(&self, offset: u64, length: usize) -> Option<usize> {
-        // A file system that does not tell is not asked for the size either: it might not answer.
-        if self.read_nowait(&mut [MaybeUninit::uninit()], offset) != Attempt::Done(1) {
-            return None;
-        }
-        if !pipe::is_cached(self.descriptor(), offset, length) {
-            return None;
+        if self.mode.load(Ordering::Relaxed) != IN_MEMORY {
+            // A file system that does not tell is not asked for the size either: it might not answer.
+            if self.read_nowait(&mut [MaybeUninit::uninit()], offset) != Attempt::Done(1) {
+                return None;
+            }
+            if !pipe::is_cached(self.descriptor(), offset, length) {
+                return None;
+            }
         }
         let end = offset.saturating_add(length as u64).min(pipe::size_of_file(self.descriptor()).ok()?);
         end.checked_sub(offset).and_then(|count| usize::try_from(count).ok())

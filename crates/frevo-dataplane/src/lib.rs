@@ -19,6 +19,7 @@ pub mod gate;
 pub mod ladder;
 pub mod leases;
 pub mod limits;
+pub mod memory;
 pub mod pipe;
 pub mod pump;
 pub mod quic;
@@ -30,3 +31,8 @@ mod waiting;
 pub mod window;
 pub mod wire;
 pub mod writing;
+
+/// The tests have the allocator of the module.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: memory::Blocks = memory::Blocks;

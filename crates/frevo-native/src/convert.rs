@@ -105,34 +105,58 @@ fn submission(session_id: u64, flags: u32, message: &Bound<'_, PyAny>) -> PyResu
     if let Ok(bytes) = message.cast::<PyBytes>() {
         return Ok(Submission::new(session_id, flags, &[bytes.as_bytes()]));
     }
-    let mut submission = Submission::new(session_id, flags, &[]);
-    if message.cast::<PyTuple>().is_ok() || message.cast::<PyList>().is_ok() {
-        for part in message.try_iter()? {
-            append(&mut submission.packet, &part?)?;
-        }
-    } else {
-        append(&mut submission.packet, message)?;
+    let parts = match message.cast::<PyTuple>().is_ok() || message.cast::<PyList>().is_ok() {
+        true => message.try_iter()?.map(|part| Part::of(&part?)).collect::<PyResult<Vec<_>>>()?,
+        false => vec![Part::of(message)?],
+    };
+    let mut submission = Submission::with_room(session_id, flags, parts.iter().map(Part::len).sum());
+    for part in &parts {
+        part.append_to(&mut submission.packet, message.py())?;
     }
     Ok(submission)
 }
 
-fn append(packet: &mut Vec<u8>, part: &Bound<'_, PyAny>) -> PyResult<()> {
-    if let Ok(bytes) = part.cast::<PyBytes>() {
-        packet.extend_from_slice(bytes.as_bytes());
-        return Ok(());
+/// A part of a message.
+enum Part<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Buffer(PyBuffer<u8>),
+}
+
+impl<'py> Part<'py> {
+    fn of(part: &Bound<'py, PyAny>) -> PyResult<Part<'py>> {
+        match part.cast::<PyBytes>() {
+            Ok(bytes) => Ok(Part::Bytes(bytes.clone())),
+            Err(_) => PyBuffer::get(part).map(Part::Buffer),
+        }
     }
-    let buffer = PyBuffer::<u8>::get(part)?;
-    if buffer.is_c_contiguous() {
-        // SAFETY: a contiguous buffer has that many bytes there, which stay while `buffer` lives; the caller holds the
-        // GIL and has promised that they do not change before `submit` returns.
-        packet.extend_from_slice(unsafe {
-            std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.item_count())
-        });
-        return Ok(());
+
+    fn len(&self) -> usize {
+        match self {
+            Part::Bytes(bytes) => bytes.as_bytes().len(),
+            Part::Buffer(buffer) => buffer.item_count(),
+        }
     }
-    let start = packet.len();
-    packet.resize(start + buffer.item_count(), 0);
-    buffer.copy_to_slice(part.py(), &mut packet[start..])
+
+    fn append_to(&self, packet: &mut Vec<u8>, py: Python<'_>) -> PyResult<()> {
+        let buffer = match self {
+            Part::Bytes(bytes) => {
+                packet.extend_from_slice(bytes.as_bytes());
+                return Ok(());
+            }
+            Part::Buffer(buffer) => buffer,
+        };
+        if buffer.is_c_contiguous() {
+            // SAFETY: a contiguous buffer has that many bytes there, which stay while `buffer` lives; the caller holds the
+            // GIL and has promised that they do not change before `submit` returns.
+            packet.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.item_count())
+            });
+            return Ok(());
+        }
+        let start = packet.len();
+        packet.resize(start + buffer.item_count(), 0);
+        buffer.copy_to_slice(py, &mut packet[start..])
+    }
 }
 
 /// A limit as Python writes it.

@@ -18,7 +18,11 @@ mod ring;
 mod syscalls;
 mod tls;
 
+use frevo_dataplane::memory::Blocks;
 use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: Blocks = Blocks;
 
 /// The data plane of frevo: connections, packet protection and the fast path.
 #[pymodule]
@@ -39,8 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rdma::RdmaListener>()?;
     module.add_class::<rdma::RdmaConnection>()?;
     module.add_class::<plane::DataPlane>()?;
-    module.add_class::<pump::Credits>()?;
-    module.add_class::<pump::Pump>()?;
+    pump::register(module)?;
     module.add_class::<core::Core>()?;
     module.add_class::<tls::QuicServerTls>()?;
     module.add_class::<tls::QuicClientTls>()?;

@@ -234,7 +234,7 @@ impl DataPlane {
         self.inner.set_credits(connection, credits.inner.clone());
     }
 
-    /// Starts a pump.
+    /// A pump that does not begin yet.
     #[pyo3(signature = (connection, settings, *, session_id, tree_id, encrypt, sign))]
     #[allow(clippy::too_many_arguments)]
     fn pump(
@@ -250,10 +250,16 @@ impl DataPlane {
         let id = self.inner.new_pump();
         let owner = PumpOwner { session_id, tree_id, encrypt, sign };
         let (settings, buffer) = settings.begin(py, id, &owner)?;
-        let shared = settings.shared.clone();
         self.lent.lend(id, buffer);
-        self.inner.pump(connection, settings);
-        Ok(Pump { id, shared })
+        Ok(Pump::new(connection, settings))
+    }
+
+    /// Starts pumps of this plane, each once.
+    fn begin_pumps(&self, py: Python<'_>, pumps: Vec<PyRef<'_, Pump>>) {
+        let begun: Vec<_> = pumps.iter().filter_map(|pump| pump.begin()).collect();
+        py.detach(|| {
+            begun.into_iter().for_each(|(connection, settings)| self.inner.pump(connection, settings))
+        });
     }
 
     #[pyo3(signature = (connection, pump, now = false))]

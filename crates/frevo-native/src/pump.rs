@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use frevo_dataplane::credits;
-use frevo_dataplane::event::Event;
-use frevo_dataplane::pump::{Measured, PumpId, Shared};
+use frevo_dataplane::event::{ConnectionId, Event};
+use frevo_dataplane::pump::{Class, Measured, PumpId, Settings, Shared};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -55,8 +55,23 @@ impl Credits {
 /// A pump for Python: its number and measurements.
 #[pyclass(frozen, module = "frevo._native")]
 pub(crate) struct Pump {
-    pub(crate) id: PumpId,
-    pub(crate) shared: Arc<Shared>,
+    id: PumpId,
+    shared: Arc<Shared>,
+    /// Its connection and settings until it begins.
+    waiting: Mutex<Option<(ConnectionId, Settings)>>,
+}
+
+impl Pump {
+    /// One that has not begun.
+    pub(crate) fn new(connection: ConnectionId, settings: Settings) -> Pump {
+        let (id, shared) = (settings.id, settings.shared.clone());
+        Pump { id, shared, waiting: Mutex::new(Some((connection, settings))) }
+    }
+
+    /// What it begins with, once.
+    pub(crate) fn begin(&self) -> Option<(ConnectionId, Settings)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 type Numbers = (u64, u64, u64, u64, u64, Vec<(usize, u64)>, Vec<(u32, u64)>);
@@ -80,13 +95,42 @@ impl Pump {
         self.shared.contiguous.load(Ordering::Relaxed)
     }
 
-    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let values = PyDict::new(py);
-        for (class, measured) in self.shared.snapshot() {
-            values.set_item(class.name(), numbers(measured))?;
-        }
-        Ok(values)
+    /// Successful operations so far.
+    #[getter]
+    fn operations(&self) -> u64 {
+        self.shared.operations()
     }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        by_class(py, self.shared.snapshot())
+    }
+}
+
+/// The sums of what many pumps have measured so far.
+#[pyfunction]
+fn statistics_of<'py>(py: Python<'py>, pumps: Vec<PyRef<'py, Pump>>) -> PyResult<Bound<'py, PyDict>> {
+    let shared: Vec<_> = pumps.iter().map(|pump| pump.shared.clone()).collect();
+    let sums = py.detach(|| {
+        let mut sums = Vec::new();
+        shared.iter().for_each(|one| one.add_to(&mut sums));
+        sums
+    });
+    by_class(py, sums)
+}
+
+fn by_class(py: Python<'_>, measured: Vec<(Class, Measured)>) -> PyResult<Bound<'_, PyDict>> {
+    let values = PyDict::new(py);
+    for (class, one) in measured {
+        values.set_item(class.name(), numbers(one))?;
+    }
+    Ok(values)
+}
+
+/// Adds the classes and functions of this file to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Credits>()?;
+    module.add_class::<Pump>()?;
+    module.add_function(wrap_pyfunction!(statistics_of, module)?)
 }
 
 /// A buffer of a caller, and who may use it.

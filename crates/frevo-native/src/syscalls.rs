@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{IntoRawFd, RawFd};
 
+use frevo_dataplane::memory;
 use frevo_dataplane::syscalls::{self, FileStatus};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -117,11 +118,18 @@ fn fallocate(py: Python<'_>, fd: RawFd, mode: i32, offset: i64, length: i64) -> 
     interruptible(py, None, || syscalls::fallocate(fd, mode, offset, length))
 }
 
+/// mallopt(3) for the whole process.
+#[pyfunction]
+fn return_memory(block: i32, end: i32) -> bool {
+    memory::return_memory(block, end)
+}
+
 /// Adds the functions of this file to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(openat2, module)?)?;
     module.add_function(wrap_pyfunction!(statx, module)?)?;
     module.add_function(wrap_pyfunction!(set_times, module)?)?;
     module.add_function(wrap_pyfunction!(renameat2, module)?)?;
-    module.add_function(wrap_pyfunction!(fallocate, module)?)
+    module.add_function(wrap_pyfunction!(fallocate, module)?)?;
+    module.add_function(wrap_pyfunction!(return_memory, module)?)
 }

@@ -136,3 +136,11 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     On some file systems it writes for a long time; `Ring.fallocate` does not block the loop.
     """
     _native.fallocate(fd, mode, offset, length)
+
+
+def return_memory(block: int, end: int) -> bool:
+    """mallopt(3), for programs that are frevo's own, as it changes the whole process: blocks of at least *block* bytes
+    are given back to the kernel when they are freed, and the end of the heap when it has *end* free bytes. False if the
+    C library cannot be told.
+    """
+    return _native.return_memory(block, end)

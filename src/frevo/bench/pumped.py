@@ -14,9 +14,9 @@ from frevo.bench.folder import Folder
 from frevo.bench.links import Link, at_once, largest
 from frevo.bench.load import Load
 from frevo.bench.settings import Settings
-from frevo.bench.tally import Tally, total
+from frevo.bench.tally import Tally
 from frevo.client.connection.messages import FileId
-from frevo.client.transfer.pump import Pump, PumpEnd, start_pump
+from frevo.client.transfer.pump import Pump, PumpEnd, new_pump, start_pump
 from frevo.client.tree import requests
 from frevo.client.tree.tree import Tree
 from frevo.errors import FrevoError
@@ -41,29 +41,30 @@ class PumpLoad(Load):
         self._pumps_of: list[list[Pump]] = []  # by connection
 
     @abstractmethod
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
-        """The started pumps of one connection; 0 operations means no limit."""
+    def pumps_for(self, link: Link, operations: int) -> list[Pump]:
+        """New pumps of one connection; 0 operations means no limit."""
 
-    def start(self) -> None:
-        """Start all pumps; divides a limit among them."""
+    def make_loops(self) -> None:
+        """Make all pumps; divides a limit among them."""
         limit = self.settings.operations
         shares = divided(limit or 0, len(self.links))
         for link, share in zip(self.links, shares, strict=True):
             if limit is None or share:
-                self._pumps_of.append(self.start_link(link, share))
-                self._pumps += self._pumps_of[-1]
+                self._pumps_of.append(self.pumps_for(link, share))
+
+    def start(self) -> None:
+        """Start all pumps."""
+        self._pumps = [pump for pumps in self._pumps_of for pump in pumps]
+        Pump.begin(self._pumps)
 
     def tallies(self) -> tuple[Tally, ...]:
         """The sum of all pumps."""
-        found = [pump.statistics() for pump in self._pumps]
-        return tuple(total(Tally.of(one[name]) for one in found if name in one) for name in self.classes)
+        found = Pump.sums(self._pumps)
+        return tuple(Tally.of(found[name]) if name in found else Tally() for name in self.classes)
 
     def by_connection(self) -> list[int]:
         """The sums of the pumps of each connection."""
-        return [
-            sum(one.operations for pump in pumps for one in pump.statistics().values())
-            for pumps in self._pumps_of
-        ]
+        return [sum(pump.operations for pump in pumps) for pumps in self._pumps_of]
 
     async def finished(self) -> None:
         """Return when all pumps have ended; raises the first error."""
@@ -127,10 +128,10 @@ class EchoLoad(PumpLoad):
     classes: ClassVar[tuple[str, ...]] = ("echo",)
     needs_share: ClassVar[bool] = False
 
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
+    def pumps_for(self, link: Link, operations: int) -> list[Pump]:
         """One pump."""
         tree = Tree(link.server.connection, link.server.session, "", encrypt=False)
-        return [start_pump(tree, PumpSettings("echo", window=self.settings.qdepth, operations=operations))]
+        return [new_pump(tree, PumpSettings("echo", window=self.settings.qdepth, operations=operations))]
 
 
 class OpenLoad(PumpLoad):
@@ -146,11 +147,11 @@ class OpenLoad(PumpLoad):
             opened = await link.files.tree.create(_attributes_of(path), path)
             await link.files.tree.close(opened.file_id)
 
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
+    def pumps_for(self, link: Link, operations: int) -> list[Pump]:
         """One pump."""
         body = _attributes_of(link.files.base).pack()
         settings = PumpSettings("open", bodies=[body], window=self.settings.qdepth, operations=operations)
-        return [start_pump(link.files.tree, settings)]
+        return [new_pump(link.files.tree, settings)]
 
 
 def _attributes_of(path: str) -> CreateRequest:
@@ -202,20 +203,20 @@ class DataLoad(PumpLoad):
         await link.files.tree.one(requests.set_file(FileInfoClass.END_OF_FILE, data, file_id), path)
         return file_id
 
-    def start_link(self, link: Link, operations: int) -> list[Pump]:
+    def pumps_for(self, link: Link, operations: int) -> list[Pump]:
         """One pump for all files; one per file if the order matters."""
         files, settings = self._files[link.number], self.settings
         in_order = not settings.random and self._length > settings.io_size
         groups = [[file_id] for file_id in files] if in_order else [files]
         limits = divided(operations, len(groups)) if operations else [0] * len(groups)
-        started = []
+        made = []
         for group, limit in zip(groups, limits, strict=True):
             if limit or not operations:
-                started.append(self._start(link, group, len(files) // len(groups), limit))
-                self._moving.append((link, group, started[-1]))
-        return started
+                made.append(self._new_pump(link, group, len(files) // len(groups), limit))
+                self._moving.append((link, group, made[-1]))
+        return made
 
-    def _start(self, link: Link, files: list[FileId], window: int, operations: int) -> Pump:
+    def _new_pump(self, link: Link, files: list[FileId], window: int, operations: int) -> Pump:
         settings = PumpSettings(
             self.kind,
             files=files,
@@ -229,7 +230,7 @@ class DataLoad(PumpLoad):
             keep_going=True,
             verify=self.settings.verify and self.kind != "write",
         )
-        return start_pump(link.files.tree, settings)
+        return new_pump(link.files.tree, settings)
 
     async def _once(self, kind: str, link: Link, file_id: FileId, length: int) -> None:
         """Write the pattern to the first *length* bytes of a file, or compare them with it."""
@@ -289,12 +290,14 @@ class ReadLoad(DataLoad):
             raise FrevoError(
                 f"the file has {size} bytes, less than one request of {self.settings.io_size}: use a larger file"
             )
-        for link in self.links:
-            path = link.files.base
-            request = requests.opening(path, FILE_GENERIC_READ, options=requests.NOT_DIRECTORY)
-            for _ in range(self.settings.qdepth):
-                opened = await link.files.tree.create(request, path)
-                self._files.setdefault(link.number, []).append(opened.file_id)
+        await at_once(self._open(link) for link in self.links)
+
+    async def _open(self, link: Link) -> None:
+        path = link.files.base
+        request = requests.opening(path, FILE_GENERIC_READ, options=requests.NOT_DIRECTORY)
+        files = self._files[link.number] = []
+        for _ in range(self.settings.qdepth):
+            files.append((await link.files.tree.create(request, path)).file_id)
 
 
 class MixedLoad(DataLoad):

@@ -141,6 +141,7 @@ class Run:
 
     async def _measure(self, outcome: Outcome) -> Outcome:
         load, settings = self._load, self._settings
+        load.make_loops()
         outcome.meter = Meter(self._pids)
         outcome.meter.start()
         started = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from frevo.aio.acting import as_identity
+from frevo.aio.syscalls import return_memory
 from frevo.cli.common import Subparsers, add_command, add_config_option, print_problems
 from frevo.cli.config_remarks import explain, listening, nothing_to_serve
 from frevo.cli.folder_owner import Owner, owner_to_become, private_dir_for
@@ -36,6 +38,9 @@ from frevo.transport.address import TransportAddress, transport_at
 from frevo.transport.traits import QUIC, SMBDIRECT
 
 log = logging.getLogger("frevo.serve")
+
+#: Bytes of a block of memory that is given back when it is freed, and of what may be free at the end of the heap.
+_LARGEST_BLOCK, _FREE_END = 4 << 20, 16 << 20
 
 #: `--quic` without a port.
 _USUAL = -1
@@ -106,8 +111,19 @@ def run(args: argparse.Namespace) -> int:
         return 1
     from frevo.cli.runner import run_until_stopped
 
+    _return_memory()
     running = run_until_stopped(plan, quiet=args.quiet, verbosity=args.verbose, ready_fd=args.ready_fd)
     return asyncio.run(running)
+
+
+def _return_memory() -> None:
+    """Have the largest blocks of memory given back when they are freed, unless the environment says what is to be done.
+
+    Otherwise the C library keeps them among small ones once the first has been freed. The smaller ones are used again
+    all the time by READs that the data plane does not answer, and there fresh memory would cost more than the copy.
+    """
+    if not any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return_memory(_LARGEST_BLOCK, _FREE_END)
 
 
 def _plan(args: argparse.Namespace) -> Plan:

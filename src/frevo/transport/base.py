@@ -43,6 +43,7 @@ from frevo._native import (
     bucket_floor,
     bucket_of,
     descriptor_shares,
+    statistics_of,
 )
 
 if TYPE_CHECKING:  # not there at run time
@@ -86,6 +87,7 @@ __all__ = [
     "bucket_floor",
     "bucket_of",
     "descriptor_shares",
+    "statistics_of",
 ]
 
 

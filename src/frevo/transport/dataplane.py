@@ -280,11 +280,15 @@ class DataPlaneTransport:
         encrypt: bool,
         sign: bool,
     ) -> Pump:
-        """Starts a request loop on a client connection (frevo.client.transfer.pump); PUMP reports its end."""
-        self._send_pending()
+        """A request loop on a client connection (frevo.client.transfer.pump), to be started by `begin_pumps`."""
         return self._plane.pump(
             connection, settings, session_id=session_id, tree_id=tree_id, encrypt=encrypt, sign=sign
         )
+
+    def begin_pumps(self, pumps: Sequence[Pump]) -> None:
+        """Starts request loops; PUMP reports the end of each."""
+        self._send_pending()
+        self._plane.begin_pumps(pumps)
 
     def stop_pump(self, connection: int, pump: int, *, now: bool = False) -> None:
         """Ends a pump once its requests in flight are answered, or *now*."""

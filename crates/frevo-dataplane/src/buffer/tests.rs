@@ -1,5 +1,6 @@
 //! Segments, loans, shared pieces and pools.
 
+use super::pool::{POOL_BYTES, RETURNED};
 use super::ranges::AHEAD_BYTES;
 use super::*;
 use crate::fast::OpenFile;

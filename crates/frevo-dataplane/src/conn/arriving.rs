@@ -109,15 +109,20 @@ impl Connection {
     }
 
     fn own(&mut self, count: usize, host: &mut Host) -> Room<'_> {
+        let size = self.common.input.len() + count;
+        self.make_room(size, host);
+        Room::Own(&mut self.common.input.spare_capacity_mut()[..count])
+    }
+
+    /// Makes the input large enough for `size` bytes.
+    pub(super) fn make_room(&mut self, size: usize, host: &mut Host) {
         let input = &mut self.common.input;
-        let size = input.len() + count;
-        if size >= LARGE_BYTES && input.capacity() < size && matches!(self.side, Side::Server(_)) {
+        if size >= LARGE_BYTES && input.capacity() < size {
             let mut buffer = host.pool.take(size);
             buffer.extend_from_slice(input);
-            *input = buffer;
+            host.pool.put(mem::replace(input, buffer));
         }
-        input.reserve_exact(count);
-        Room::Own(&mut input.spare_capacity_mut()[..count])
+        input.reserve_exact(size.saturating_sub(input.len()));
     }
 
     /// True while a message is coming in that is received where it belongs.

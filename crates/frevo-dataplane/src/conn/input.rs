@@ -68,7 +68,7 @@ impl Connection {
             return self.resume(host);
         }
         let used = self.frames(chunk, host)?;
-        self.keep(&chunk[used..]);
+        self.keep(&chunk[used..], host);
         Ok(())
     }
 
@@ -116,6 +116,8 @@ impl Connection {
         // A large buffer is not kept for a connection that has nothing in it.
         if !self.common.closing && (!input.is_empty() || input.capacity() <= 4096) {
             self.common.input = input;
+        } else {
+            host.pool.put(input);
         }
         Ok(())
     }
@@ -173,7 +175,7 @@ impl Connection {
     }
 
     /// Stores the unused end of a received chunk.
-    fn keep(&mut self, rest: &[u8]) {
+    fn keep(&mut self, rest: &[u8], host: &mut Host) {
         if rest.is_empty() || self.common.closing {
             return;
         }
@@ -181,7 +183,7 @@ impl Connection {
         // Room for all of a large message is made once, but only for clients that we know.
         if self.common.settings.authenticated {
             if let Some(size) = self.frame_bytes() {
-                self.common.input.reserve_exact(size.saturating_sub(self.common.input.len()));
+                self.make_room(size, host);
             }
         }
     }
@@ -240,7 +242,7 @@ impl Connection {
         self.common.complete(input.len());
         match (self.message(&mut input[FRAME_BYTES..], Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => host.pool.put(input),
-            (Verdict::Answered, Side::Client(client)) => client.answered(&mut self.common, input, host),
+            (Verdict::Answered, Side::Client(client)) => client.answered(input, host),
             (Verdict::Later(job), _) => host.jobs.push(job.with(input)),
             (Verdict::Up(up), _) => self.common.report(input, FRAME_BYTES + up.start, up, host),
         }

@@ -3,6 +3,7 @@
 
 use super::protect::{sign, Protection};
 use super::{violation, Connection, Side};
+use crate::buffer;
 use crate::crypto::SignOnce;
 use crate::event::Reason;
 use crate::stats::{add, Stats};
@@ -27,10 +28,16 @@ pub struct Submission {
 impl Submission {
     /// A submission of the message that `parts` make together.
     pub fn new(session_id: u64, flags: u32, parts: &[&[u8]]) -> Submission {
-        let size = parts.iter().map(|part| part.len()).sum::<usize>();
-        let mut packet = Vec::with_capacity(HEADROOM_BYTES + size);
+        let size = parts.iter().map(|part| part.len()).sum();
+        let mut submission = Submission::with_room(session_id, flags, size);
+        parts.iter().for_each(|part| submission.packet.extend_from_slice(part));
+        submission
+    }
+
+    /// A submission of a message of `size` bytes that is to be appended.
+    pub fn with_room(session_id: u64, flags: u32, size: usize) -> Submission {
+        let mut packet = buffer::room(HEADROOM_BYTES + size);
         packet.resize(HEADROOM_BYTES, 0);
-        parts.iter().for_each(|part| packet.extend_from_slice(part));
         Submission { session_id, flags, packet }
     }
 }

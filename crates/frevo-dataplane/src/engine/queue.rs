@@ -166,11 +166,87 @@ impl EventQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// Whether an eventfd is readable within some milliseconds.
+    fn becomes_readable(fd: RawFd, ms: i32) -> bool {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&raw mut poll, 1, ms) == 1 }
+    }
 
     fn is_readable(queue: &EventQueue) -> bool {
-        let mut poll = libc::pollfd { fd: queue.fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid pollfd.
-        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+        becomes_readable(queue.fd(), 0)
+    }
+
+    /// How many threads push, how often each, and how long another one sleeps at most.
+    const PUSHERS: u64 = 3;
+    const PUSHES: u64 = 10_000;
+    const SLEEP_MS: i32 = 20_000;
+
+    /// Calls `push` from several threads, each time when `seen` says that what was pushed before has been taken: as the one who
+    /// takes has nothing to do then, it is about to sleep, sleeps, or has just woken up.
+    fn push_by_turns(seen: &AtomicU64, push: impl Fn() + Sync) {
+        let pushed = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for pusher in 0..PUSHERS {
+                let (pushed, push) = (&pushed, &push);
+                scope.spawn(move || {
+                    for turn in 0..PUSHES {
+                        push();
+                        let mine = pushed.fetch_add(1, Ordering::SeqCst) + 1;
+                        while seen.load(Ordering::SeqCst) < mine {
+                            std::thread::yield_now();
+                        }
+                        (0..(turn * 7 + pusher * 13) % 64).for_each(|_| std::hint::spin_loop());
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn no_command_waits_for_a_thread_that_sleeps() {
+        let (queue, seen) = (CommandQueue::new().unwrap(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // As the engines do.
+                while seen.load(Ordering::SeqCst) < PUSHERS * PUSHES {
+                    let ms = if queue.may_sleep() { SLEEP_MS } else { 0 };
+                    let woken = becomes_readable(queue.waker().fd(), ms);
+                    queue.awake();
+                    let taken = queue.take().len() as u64;
+                    assert!(woken || ms == 0 || taken == 0, "slept while {taken} commands waited");
+                    if woken {
+                        queue.waker().drain();
+                    }
+                    seen.fetch_add(taken, Ordering::SeqCst);
+                }
+            });
+            push_by_turns(&seen, || queue.push(Command::Wake(1)));
+        });
+    }
+
+    #[test]
+    fn no_event_waits_for_a_control_plane_that_sleeps() {
+        let (queue, seen) = (EventQueue::new().unwrap(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while seen.load(Ordering::SeqCst) < PUSHERS * PUSHES {
+                    let woken = becomes_readable(queue.fd(), SLEEP_MS);
+                    for _ in 0..3 {
+                        let taken = queue.take(2, true).len() as u64;
+                        assert!(woken || taken == 0, "slept while {taken} events waited");
+                        seen.fetch_add(taken, Ordering::SeqCst);
+                        if taken == 0 {
+                            break;
+                        }
+                    }
+                    queue.rest();
+                }
+            });
+            push_by_turns(&seen, || queue.push(&mut vec![Event::Idle { connection: 1 }]));
+        });
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::quic_kernel::Admitted;
 use super::timers::Timers;
 use super::workers::Job;
 use super::{socket, transfer, Accepted, Command, Shared};
+use crate::buffer;
 use crate::conn::{Host, Role};
 use crate::event::{ConnectionId, Event, Reason};
 use crate::file_job::FileJob;
@@ -323,7 +324,8 @@ impl Table {
         if ticked {
             self.ticks = false;
             self.tick(now);
-            if !self.entries.is_empty() {
+            let holds_memory = buffer::shrink(now);
+            if holds_memory || !self.entries.is_empty() {
                 self.keep_ticking();
             }
         }

@@ -60,6 +60,25 @@ impl Measured {
         }
     }
 
+    /// Adds those of another one.
+    pub fn take(&mut self, other: &Measured) {
+        if other.operations > 0 {
+            let least = if self.operations == 0 { other.min_ns } else { self.min_ns.min(other.min_ns) };
+            self.min_ns = least;
+        }
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.operations += other.operations;
+        self.bytes += other.bytes;
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.histogram.iter_mut().zip(&other.histogram).for_each(|(mine, theirs)| *mine += theirs);
+        for (status, count) in &other.statuses {
+            match self.statuses.iter_mut().find(|(known, _)| known == status) {
+                Some((_, mine)) => *mine += count,
+                None => self.statuses.push((*status, *count)),
+            }
+        }
+    }
+
     /// The buckets that are not empty, with their counts.
     pub fn histogram(&self) -> Vec<(usize, u64)> {
         self.histogram.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect()
@@ -88,5 +107,14 @@ mod tests {
         assert_eq!((measured.operations, measured.bytes, measured.sum_ns), (2, 30, 150));
         assert_eq!((measured.min_ns, measured.max_ns, &measured.statuses[..]), (50, 100, &[(5, 2)][..]));
         assert_eq!(measured.histogram(), [(50, 1), (bucket_of(100), 1)]);
+        let mut sum = Measured::default();
+        sum.failed(6);
+        sum.take(&measured);
+        sum.take(&Measured::default());
+        sum.succeeded(1, 70);
+        sum.take(&measured);
+        assert_eq!((sum.operations, sum.bytes, sum.sum_ns, sum.min_ns, sum.max_ns), (5, 61, 370, 50, 100));
+        assert_eq!(sum.histogram(), [(50, 2), (bucket_of(70), 1), (bucket_of(100), 2)]);
+        assert_eq!(sum.statuses, [(6, 1), (5, 4)]);
     }
 }

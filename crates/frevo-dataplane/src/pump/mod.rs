@@ -214,6 +214,22 @@ impl Shared {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Successful operations so far, of all classes.
+    pub fn operations(&self) -> u64 {
+        self.measured().iter().map(|one| one.operations).sum()
+    }
+
+    /// Adds what was measured so far to `sums`, by class.
+    pub fn add_to(&self, sums: &mut Vec<(Class, Measured)>) {
+        let measured = self.measured();
+        for (class, one) in self.kind.classes().iter().zip(measured.iter()) {
+            match sums.iter_mut().find(|(known, _)| known == class) {
+                Some((_, sum)) => sum.take(one),
+                None => sums.push((*class, one.clone())),
+            }
+        }
+    }
+
     /// A copy of what was measured so far, by class.
     pub fn snapshot(&self) -> Vec<(Class, Measured)> {
         let measured = self.measured();

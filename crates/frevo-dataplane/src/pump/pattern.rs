@@ -4,7 +4,11 @@ const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[inline]
 fn word(index: u64, seed: u64) -> u64 {
-    let mixed = index.wrapping_add(seed).wrapping_mul(FACTOR);
+    finished(index.wrapping_add(seed).wrapping_mul(FACTOR))
+}
+
+#[inline]
+fn finished(mixed: u64) -> u64 {
     mixed ^ mixed >> 29
 }
 
@@ -25,16 +29,17 @@ pub fn append(out: &mut Vec<u8>, offset: u64, length: usize, seed: u64) {
     let (head, body) = edges(offset, length);
     out.reserve(length);
     out.extend((0..head as u64).map(|i| byte(offset + i, seed)));
-    let first = (offset + head as u64) / 8;
-    let mut piece = [0u8; 512];
-    let (mut index, words) = (0, ((body - head) / 8) as u64);
-    while index < words {
-        let count = (words - index).min(64);
-        for (place, i) in piece.chunks_exact_mut(8).zip(0..count) {
-            place.copy_from_slice(&word(first + index + i, seed).to_le_bytes());
+    // A sum for each word instead of a product: the compiler makes several at a time.
+    let mut mixed = ((offset + head as u64) / 8).wrapping_add(seed).wrapping_mul(FACTOR);
+    let (mut piece, mut left) = ([0; 4096], body - head);
+    while left > 0 {
+        let part = &mut piece[..left.min(4096)];
+        for place in part.as_chunks_mut().0 {
+            *place = finished(mixed).to_le_bytes();
+            mixed = mixed.wrapping_add(FACTOR);
         }
-        out.extend_from_slice(&piece[..count as usize * 8]);
-        index += count;
+        out.extend_from_slice(part);
+        left -= part.len();
     }
     out.extend((body as u64..length as u64).map(|i| byte(offset + i, seed)));
 }

@@ -7,11 +7,12 @@ checked like all others: signed if the session signs, encrypted if it has to be;
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from frevo.client.errors import lost
 from frevo.client.to_the_end import to_the_end
-from frevo.transport.base import PumpSettings
+from frevo.transport.base import PumpSettings, statistics_of
 from frevo.wire.smb2 import CREDIT_BYTES
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class PumpEnd(NamedTuple):
 
 
 class Pump:
-    """A running pump, made by `start_pump`."""
+    """A pump, made by `new_pump`."""
 
     def __init__(self, tree: Tree, settings: PumpSettings) -> None:
         self._connection = tree.connection
@@ -65,6 +66,11 @@ class Pump:
         """Called when the data plane has released everything."""
         if not self._ended.done():
             self._ended.set_result(PumpEnd(reason, code, offset, self._native.contiguous))
+
+    @property
+    def operations(self) -> int:
+        """Successful operations so far."""
+        return self._native.operations
 
     @property
     def contiguous(self) -> int:
@@ -99,8 +105,28 @@ class Pump:
         return await to_the_end(self._ended)
 
 
+    @staticmethod
+    def begin(pumps: Sequence[Pump]) -> None:
+        """Starts pumps of one event loop, all at once."""
+        if pumps:
+            pumps[0]._connection.plane.transport.begin_pumps([pump._native for pump in pumps])
+
+    @staticmethod
+    def sums(pumps: Sequence[Pump]) -> dict[str, Measured]:
+        """What many have measured so far, all together, by class."""
+        found = statistics_of([pump._native for pump in pumps])
+        return {name: Measured(*values) for name, values in found.items()}
+
+
 def start_pump(tree: Tree, settings: PumpSettings) -> Pump:
-    """Starts a request loop on the connection of *tree*.
+    """`new_pump`, started."""
+    pump = new_pump(tree, settings)
+    Pump.begin([pump])
+    return pump
+
+
+def new_pump(tree: Tree, settings: PumpSettings) -> Pump:
+    """A request loop on the connection of *tree*, to be started: only then, it has an end.
 
     ValueError if the settings make no sense or io_size is more than the server accepts, ConnectionLost if the
     connection has ended.

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from frevo.server.core.state import Connection, Open, Session
     from frevo.transport.base import Transport
 
+#: A response of more bytes is not copied for its header.
+_LARGE_BYTES = 65536
 _ASYNC = int(HeaderFlags.ASYNC_COMMAND)
 _SIGNED = int(HeaderFlags.SIGNED)
 EMPTY_ERROR = ErrorResponse().pack()
@@ -113,14 +115,17 @@ class Server:
         responses = chain.responses
         if not responses:
             return
-        if len(responses) == 1:
-            header, body = responses[0]
-            message = header.pack() + body
-        else:
+        message: bytes | tuple[bytes, bytes]
+        header, body = responses[0]
+        if len(responses) > 1:
             message = _join(responses)
+        elif len(body) > _LARGE_BYTES and chain.before_sending is None:
+            message = (header.pack(), body)  # put together by the data plane, in the buffer that is sent
+        else:
+            message = header.pack() + body
         session_id = chain.encrypted_session or responses[-1][0].session_id
         chain.responses = []
-        if chain.before_sending is not None:
+        if chain.before_sending is not None and isinstance(message, bytes):
             chain.before_sending(message)
             chain.before_sending = None
         if not connection.closed:  # as send_chain_raw

@@ -20,8 +20,6 @@ use crate::wire::flags;
 
 /// READs from this size on are received into a buffer of their own.
 pub(super) const BULK_BYTES: usize = 64 * 1024;
-/// So many buffers for large answers are kept beside the one that is being filled.
-const SPARE_BUFFERS: usize = 4;
 
 /// How a message came.
 pub(super) struct Arrival {
@@ -66,8 +64,6 @@ pub(super) struct Pumps {
     pub(super) ready: Vec<FileJob>,
     /// Memory could not be lent to the server lately: so many requests are sent without trying.
     pub(super) refused: u32,
-    /// Buffers of large answers to use again.
-    spare: Vec<Vec<u8>>,
 }
 
 impl Pumps {
@@ -144,13 +140,10 @@ impl Client {
     }
 
     /// Does with the buffer of an answered message what is to be done: a worker writes it, or it is used again.
-    pub(in crate::conn) fn answered(&mut self, common: &mut Common, input: Vec<u8>, host: &mut Host) {
-        let Some(job) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) else {
-            return self.use_again(common, input);
-        };
-        host.jobs.push(job.with(input));
-        if let Some(spare) = self.pumps.as_mut().and_then(|pumps| pumps.spare.pop()) {
-            self.use_again(common, spare);
+    pub(in crate::conn) fn answered(&mut self, input: Vec<u8>, host: &mut Host) {
+        match self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
+            Some(job) => host.jobs.push(job.with(input)),
+            None => host.pool.put(input),
         }
     }
 
@@ -158,19 +151,6 @@ impl Client {
     pub(in crate::conn) fn keep_for_store(&mut self, frame: &[u8], host: &mut Host) {
         if let Some(job) = self.pumps.as_mut().and_then(|pumps| pumps.store.take()) {
             host.jobs.push(job.with(frame.to_vec()));
-        }
-    }
-
-    /// Keeps the buffer of a large answer for the next ones.
-    fn use_again(&mut self, common: &mut Common, mut buffer: Vec<u8>) {
-        if common.closing || self.expected_frame().is_none_or(|size| buffer.capacity() < size) {
-            return;
-        }
-        buffer.clear();
-        if common.input.capacity() == 0 {
-            common.input = buffer;
-        } else if let Some(pumps) = self.pumps.as_mut().filter(|pumps| pumps.spare.len() < SPARE_BUFFERS) {
-            pumps.spare.push(buffer);
         }
     }
 
@@ -194,7 +174,7 @@ impl Client {
             pump.needs_credits = true;
             pump.stored(operation, length as u32, outcome, ns);
         }
-        self.use_again(common, packet);
+        host.pool.put(packet);
         self.feed_pumps(common, host);
     }
 

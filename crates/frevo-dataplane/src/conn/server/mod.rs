@@ -234,7 +234,7 @@ impl Server {
             return self.refuse_flush(common, &header, status, protection, right, host);
         }
         let count = outcome.and_then(Result::ok).filter(|count| *count >= minimum);
-        match (count, protection) {
+        let result = match (count, protection) {
             (Some(count), Some(protection)) => {
                 let done = Done { header, work, running, protection, right };
                 match reads {
@@ -247,9 +247,11 @@ impl Server {
             _ => {
                 let packet = work.whole(packet).map_err(|error| Reason::Owned(error.to_string()))?;
                 self.report_request(common, (packet, start), encrypted, right, host);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        host.pool.put(packet);
+        result
     }
 
     /// Hands up a request that a worker could not answer, with the right to sign its answer. It starts at `start` of the
