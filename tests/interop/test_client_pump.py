@@ -146,9 +146,10 @@ async def test_many_begin_together_and_are_counted_together(share: Share) -> Non
     """Before they begin, nothing is sent; the sums of all are the sums of each."""
     async with share.open("pump/file", "w+") as file:
         await file.pwrite(bytes(8192), 0)
-        kinds = {"read": PumpSettings("read", files=[file.file_id], io_size=4096, length=8192, loop=True, operations=30)}
-        kinds["echo"] = PumpSettings("echo", operations=20)
-        pumps = [new_pump(file.tree, kinds[kind]) for kind in ("read", "echo", "read")]
+        again = {"length": 8192, "loop": True, "operations": 30}
+        read = PumpSettings("read", files=[file.file_id], io_size=4096, **again)
+        echo = PumpSettings("echo", operations=20)
+        pumps = [new_pump(file.tree, settings) for settings in (read, echo, read)]
         await share.stat("pump/file")
         assert Pump.sums([]) == {} and [pump.operations for pump in pumps] == [0, 0, 0]
         Pump.begin(pumps)

@@ -37,6 +37,8 @@ fn map(size: usize) -> *mut u8 {
 // SAFETY: whether a block is a mapping or the system's follows from its layout alone, so whoever has made it frees it. Mappings
 // are aligned to pages and zero.
 unsafe impl GlobalAlloc for Blocks {
+    /// # Safety
+    /// That of the trait, as below.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if is_large(layout.size(), layout) {
             return map(layout.size());
@@ -45,6 +47,8 @@ unsafe impl GlobalAlloc for Blocks {
         unsafe { System.alloc(layout) }
     }
 
+    /// # Safety
+    /// See `alloc`.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if is_large(layout.size(), layout) {
             return map(layout.size());
@@ -53,6 +57,8 @@ unsafe impl GlobalAlloc for Blocks {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    /// # Safety
+    /// See `alloc`.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_large(layout.size(), layout) {
             // SAFETY: what `map` has given for that size.
@@ -63,6 +69,8 @@ unsafe impl GlobalAlloc for Blocks {
         }
     }
 
+    /// # Safety
+    /// See `alloc`.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         match (is_large(layout.size(), layout), is_large(size, layout)) {
             // SAFETY: the system's before and afterwards, by its layouts.
