@@ -1,6 +1,6 @@
 //! What both sides of a connection use of the RDMA provider beneath it, if there is one.
 
-use frevo_rdma::provider::{Memory, Remote};
+use frevo_rdma::provider::Memory;
 
 use super::common::Common;
 use super::{Connection, Host, Side};
@@ -74,15 +74,4 @@ pub(super) fn protection_of_data(
         return Some(Some(SealKind::Signed));
     }
     (!keys.signing_required).then_some(None)
-}
-
-/// The part of `places` that `bytes` from its beginning take.
-pub(super) fn parts(places: &[Remote], bytes: usize) -> Vec<Remote> {
-    let mut rest = bytes;
-    let part = |place: &Remote| {
-        let count = (place.bytes as usize).min(rest);
-        rest -= count;
-        (count > 0).then_some(Remote { bytes: count as u32, ..*place })
-    };
-    places.iter().map_while(part).collect()
 }

@@ -12,7 +12,6 @@ use crate::attached::Running;
 use crate::conn::common::Common;
 use crate::conn::input::Verdict;
 use crate::conn::protect::Protection;
-use crate::conn::rdma::parts;
 use crate::conn::{violation, Host};
 use crate::crypto::{Seal, SealKind, SignOnce};
 use crate::event::Reason;
@@ -209,12 +208,11 @@ fn place(
     if seal.is_none() && owed.seal.is_some() {
         return violation("the data of a response cannot be protected");
     }
-    let places = parts(&owed.places, count);
-    if places.iter().map(|place| place.bytes as usize).sum::<usize>() != count {
+    if owed.places.iter().map(|place| u64::from(place.bytes)).sum::<u64>() < count as u64 {
         return violation("more data than a READ has room for");
     }
     if let Some(direct) = &mut common.direct {
-        direct.write(memory, 0, count, &places);
+        direct.write(memory, 0, count, &owed.places);
     }
     Ok(seal)
 }
