@@ -21,6 +21,7 @@ them. What counts are ratios of figures measured seconds apart; the report names
     client_library.py  frevo's client, smbprotocol and smbclient; client_work.py is one process of it
     quic.py         SMB over QUIC, over TCP, and other QUIC stacks, also on a path with a rate and loss: quic_runs.py
                     runs them, first_read.py is a client of ours, quic_bulk.py and quinn_bulk/ are the other stacks
+    direct.py       SMB over SMB Direct (emulated, iwarp) and over TCP
     micro_*.py      single functions, in microseconds
 """
 

@@ -168,6 +168,23 @@ def test_what_threads_cost_each_other(tmp_path: Path) -> None:
             assert "2 MiB" in name or run["futex"] < 100, (name, run)
 
 
+def test_smb_direct_beside_tcp(tmp_path: Path) -> None:
+    """benchmarks.direct: every way has moved data, and both ends' costs are known."""
+    found = tmp_path / "found.json"
+    command = [sys.executable, "-m", "benchmarks.direct", "--rounds", "1", "--seconds", "0.2", "--patience", "0"]
+    words = ("--only", "2 MiB, 4", "--json", str(found))
+    done = subprocess.run(
+        [*command, *words], cwd=_ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    loads = json.loads(found.read_text())
+    assert list(loads) == ["READ 2 MiB, 4 in flight", "WRITE 2 MiB, 4 in flight"]
+    for load in loads.values():
+        assert list(load) == ["tcp", "emulated", "iwarp"]
+        for (run,) in load.values():
+            assert run["bytes"] > 0 and run["client_s"] > 0 and run["server_s"] > 0, run
+
+
 def _quic(found: Path, *words: str) -> dict[str, Any]:
     """What `python -m benchmarks.quic` finds over a veth pair in one short round."""
     if reason := network.why_not("nft", "tc"):

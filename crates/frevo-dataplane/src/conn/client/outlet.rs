@@ -72,7 +72,10 @@ impl Outlet<'_> {
                 return true;
             }
             let sent = match self.channel(pump, &operation) {
-                Some(seal) => self.send_remote(pump, &mut operation, alone, seal),
+                Some(seal) => {
+                    pump.split(&mut operation, self.most_by_rdma());
+                    self.send_remote(pump, &mut operation, alone, seal)
+                }
                 None => {
                     self.keep_inline(pump, &mut operation);
                     self.send(pump, &mut operation, alone)

@@ -56,7 +56,7 @@ impl Outlet<'_> {
     pub(super) fn channel(&mut self, pump: &Pump, operation: &Operation) -> Option<Option<SealKind>> {
         let (ways, threshold) = (self.settings.rdma, self.settings.rdma_threshold);
         let moves = matches!(operation.class, Class::Read | Class::Write);
-        let large = threshold > 0 && operation.size >= threshold;
+        let large = threshold > 0 && operation.size >= threshold && self.most_by_rdma() >= threshold;
         if self.direct.is_none() || ways & may::CHANNEL == 0 || !moves || !large {
             return None;
         }
@@ -71,6 +71,12 @@ impl Outlet<'_> {
             return (ways & may::SIGNING != 0).then_some(Some(SealKind::Signed));
         }
         Some(None)
+    }
+
+    /// Bytes that the server moves by RDMA for one request ([MS-SMBD] 3.1.4.7: MaxReadWriteSize).
+    pub(super) fn most_by_rdma(&self) -> u32 {
+        let agreed = self.direct.as_ref().and_then(|direct| direct.agreed());
+        agreed.map_or(0, |agreed| agreed.read_write_bytes)
     }
 
     /// Makes a request no larger than what fits into a message with its data.

@@ -38,23 +38,28 @@ struct Both {
     carried: (usize, usize),
 }
 
-fn over(provider: Provider, role: Role) -> (Connection, Host) {
+fn over(settings: &direct::Settings, role: Role) -> (Connection, Host) {
     let limits = Arc::new(Limits { max_bytes_in_flight: 1 << 30, ..Limits::default() });
     let now = std::time::Instant::now();
     let mut connection = Connection::new(1, Framing::Tcp, role, Arc::new(Flow::new(None)), &limits);
     let host = Host::new(limits, Arc::default(), Arc::new(AtomicBool::new(true)), now);
-    let neighbour = (provider == Provider::Emulated).then(|| Box::new(Process::myself()) as Box<_>);
-    // Messages as large as Windows takes.
-    let settings = direct::Settings { fragmented_bytes: 1 << 20, ..direct::Settings::new(provider) };
-    connection.run_over(Direct::new(&settings, role, now, neighbour));
+    let emulated = settings.provider == Provider::Emulated;
+    let neighbour = emulated.then(|| Box::new(Process::myself()) as Box<_>);
+    connection.run_over(Direct::new(settings, role, now, neighbour));
     (connection, host)
 }
 
 impl Both {
-    /// Connected and logged on; the file (11, 12) is attached if it has content.
+    /// Over a provider, with messages as large as Windows takes.
     fn new(provider: Provider, session: Session, ways: u8, content: Option<&[u8]>) -> Both {
-        let (server, server_host) = over(provider, Role::Server);
-        let (client, client_host) = over(provider, Role::Client);
+        let settings = direct::Settings { fragmented_bytes: 1 << 20, ..direct::Settings::new(provider) };
+        Both::with(settings, session, ways, content)
+    }
+
+    /// Connected and logged on; the file (11, 12) is attached if it has content.
+    fn with(settings: direct::Settings, session: Session, ways: u8, content: Option<&[u8]>) -> Both {
+        let (server, server_host) = over(&settings, Role::Server);
+        let (client, client_host) = over(&settings, Role::Client);
         let (credits, opens, gate) = (Arc::default(), Arc::default(), Arc::new(Gate::new()));
         let mut both =
             Both { server, server_host, client, client_host, credits, opens, gate, session, carried: (0, 0) };

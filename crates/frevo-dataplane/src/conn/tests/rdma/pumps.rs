@@ -129,6 +129,26 @@ fn a_request_that_is_too_large_for_a_message_becomes_smaller() {
     assert!(buffer == data);
 }
 
+/// A server says how much RDMA moves at most for one request; with hardly anything it is not asked to.
+#[test]
+fn what_rdma_moves_at_most() {
+    for (most, requests, by_rdma) in [(30_000, 4, 100_000), (4096, 26, 98_304), (4095, 2, 0)] {
+        let data = content(100_000);
+        let settings = |provider| direct::Settings {
+            read_write_bytes: most,
+            fragmented_bytes: 1 << 20,
+            ..direct::Settings::new(provider)
+        };
+        let mut both = Both::with(settings(Provider::Iwarp), Session::Plain, ALL_WAYS, Some(&data));
+        let mut buffer = vec![0; 100_000];
+        let settings = both.settings(Kind::Read, 50_000, 100_000, place(&mut buffer));
+        both.client.add_pump(settings, &mut both.client_host);
+        both.run();
+        assert_eq!((both.end(), both.counts()), (End::Done, (requests, by_rdma, 0)), "{most}");
+        assert!(buffer == data);
+    }
+}
+
 /// A worker reads: the data go where they are wanted when it is done.
 #[test]
 fn a_read_that_has_to_wait() {
