@@ -195,6 +195,43 @@ def rdma_of(server: Served) -> dict[str, Any]:
     return dict(found)
 
 
+#: A client whose real user is nobody: files are opened as by root, but the memory of root's processes cannot be read.
+AS_NOBODY = """
+import asyncio, os, sys
+from frevo import connect
+from frevo._native import drop_capability
+from frevo.transport.smbdirect import SmbDirectSettings
+
+os.setresuid(65534, 0, 0)
+drop_capability(19)  # CAP_SYS_PTRACE
+
+async def work(url, directory, password):
+    async with connect(url, password=password, smb_direct=SmbDirectSettings("emulated", directory)) as share:
+        print(len(await share.read_bytes("hello.bin")), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(work(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_memory_that_may_not_be_read(tmp_path: Path) -> None:
+    """Where one end may not read the other one's memory, the data go through the socket, and the status says so."""
+    with served(tmp_path, "emulated") as server:
+        command = [sys.executable, "-c", AS_NOBODY, server.url(), str(tmp_path / "run"), PASSWORD]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as client:  # type: ignore[call-overload]
+            try:
+                assert client.stdout.readline() == f"{len(DATA)}\n"
+                until(lambda: rdma_of(server)["bytes_sent"] == len(DATA))  # it is up to a second old
+                assert rdma_of(server)["direct"] is False
+                assert "emulated (data in messages)" in server.status()
+            finally:
+                client.stdin.close()
+                client.wait(20)
+        assert client.returncode == 0
+
+
 def test_the_line_that_is_printed_works(tmp_path: Path) -> None:
     """`frevo serve DIR --rdma` prints a line for frevo's client, and that runs as it stands."""
     AccountStore(tmp_path / "p").add("eve", PASSWORD)

@@ -160,7 +160,11 @@ async def _connect_rdma(call: Call, transport: TransportAddress) -> Reached:
         port = transport.port or transport.traits.port
         return await connect_emulated(call.smb_direct, call.host, port, transport.name)
     if provider == "verbs":
-        return await _connect_cards(call, transport)
+        if call.smb_direct.provider != "auto":
+            return await _connect_cards(call, transport)
+        with contextlib.suppress(OSError):  # no card reaches the host, or its server speaks iWARP over TCP
+            return await _connect_cards(call, transport)
+        provider = "iwarp"
     if provider == "kernel":
         return await _race(call, transport, socket.SOCK_STREAM, partial(_connect_kernel, transport))
     reached = await _race(call, transport, socket.SOCK_STREAM, partial(_connect, call, transport))

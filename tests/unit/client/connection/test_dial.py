@@ -18,6 +18,7 @@ from frevo.client.errors import RemoteError
 from frevo.errors import FrevoError
 from frevo.transport.address import parse_transports
 from frevo.transport.base import CLOSED, SECURED, Event
+from frevo.transport.smbdirect import SmbDirectSettings
 
 TLS: Any = object()
 SECURED_BY = ("AES-128-GCM", "nas", [b"leaf"], True, "user")
@@ -215,3 +216,21 @@ async def test_a_cancelled_dial(fake: type[FakeTransport]) -> None:
         await dialed
     assert fake.made[0].closed == [1] and fake.made[0].down
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_card_that_does_not_reach_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `auto` the server may still speak iWARP over TCP; who demands cards is told what is wrong with them."""
+
+    async def unreachable(host: str, port: int, direct: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "no card reaches it")
+
+    monkeypatch.setattr(dialing, "choose", lambda _: "verbs")
+    monkeypatch.setattr(dialing, "connect_card", unreachable)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transports, _ = parse_transports(f"smbdirect:{server.getsockname()[1]}")
+        reached = await dial(Call("127.0.0.1", transports, 5.0, lambda: TLS))
+        assert isinstance(reached, ConnectedSocket)
+        assert reached.direct is not None and reached.direct.provider == "iwarp"
+        await reached.close()
+        with pytest.raises(RemoteError, match="no card reaches it"):
+            await dial(Call("127.0.0.1", transports, 5.0, lambda: TLS, smb_direct=SmbDirectSettings("verbs")))
