@@ -2,9 +2,9 @@
 
 Servers with the same configuration are started once and shared; each is stopped, and its log and exit are checked,
 when the tests are over. `pytest tests/interop --against samba` runs the same tests against smbd, to tell a fault of
-the test from one of the server. `pytest --transport=quic` reaches every server over QUIC (see `peers.transports`);
-tests marked `each_transport` run over both without that. `--engine=epoll` and `--fast-path=no` repeat what another data
-plane could answer differently (see `peers.planes`).
+the test from one of the server. `pytest --transport=quic` reaches every server over QUIC, `iwarp` and `emulated` over
+SMB Direct (see `peers.transports`); tests marked `each_transport` run over all of them without that. `--engine=epoll`
+and `--fast-path=no` repeat what another data plane could answer differently (see `peers.planes`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from peers.planes import PLANES
 from peers.samba_server import samba_server as run_samba
 from peers.target import Serve, Target
 
-#: As tests call them that QUIC does not carry.
+#: As tests call them that QUIC does not carry, and of these what SMB Direct does.
 OLD_DIALECTS = {"SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "2.0.2", "2.1", "3.0", "3.0.2", "vers=3.0"}
+DIRECT_DIALECTS = {"SMB3_00", "SMB3_02", "3.0", "3.0.2", "vers=3.0"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,16 +97,19 @@ def reached_over(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Over QUIC, what is about TCP itself is skipped, and dialects that QUIC does not carry; before any fixture."""
+    """Over others than TCP, what is about TCP itself is skipped, and dialects that they do not carry; before any
+    fixture."""
     params = getattr(getattr(item, "callspec", None), "params", {})
-    if params.get("reached_over", "quic" if transports.over_quic() else "tcp") == "tcp":
+    way = params.get("reached_over", transports.chosen())
+    if way == "tcp":
         return
     marker = item.get_closest_marker("tcp_only")
     if marker:
         pytest.skip(f"over TCP only: {marker.args[0]}")
+    missing = OLD_DIALECTS if way == "quic" else OLD_DIALECTS - DIRECT_DIALECTS
     for value in params.values():
-        if not OLD_DIALECTS.isdisjoint(map(str, value if isinstance(value, list | tuple) else [value])):
-            pytest.skip("over TCP only: QUIC carries 3.1.1 alone")
+        if not missing.isdisjoint(map(str, value if isinstance(value, list | tuple) else [value])):
+            pytest.skip(f"{way} does not carry this dialect")
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +121,7 @@ def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with ExitStack() as stack:
 
         def start(options: dict[str, str] | None = None) -> Target:
-            key = (transports.over_quic(), *sorted((options or {}).items()))
+            key = (transports.chosen(), *sorted((options or {}).items()))
             if key not in running:
                 running[key] = stack.enter_context(run(tmp_path_factory.mktemp(against), options))
             target = running[key]

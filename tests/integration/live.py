@@ -97,13 +97,18 @@ class Live:
 
 @contextlib.contextmanager
 def live_server(config: Path, **more: int) -> Iterator[tuple[subprocess.Popen[str], Live]]:
-    """`frevo serve -c config` at a free port; *more* as for `serving`. Over QUIC, *config* has `server_options`."""
-    quic = ["--quic=0"] if transports.over_quic() else []
+    """`frevo serve -c config` at a free port; *more* as for `serving`. Over others than TCP, *config* has
+    `server_options`."""
+    name, option = "tcp", []
+    if transports.over_quic():
+        name, option = "quic", ["--quic=0"]
+    elif transports.over_direct():
+        name, option = "smbdirect", ["--rdma=0"]
     with contextlib.ExitStack() as stack:
-        process, ready = stack.enter_context(serving("-c", str(config), "-p", "0", "-q", *quic, **more))
-        port = int(ready["tcp"])
-        if quic:
-            port = stack.enter_context(relay("127.0.0.1", int(ready["quic"]))).port
+        process, ready = stack.enter_context(serving("-c", str(config), "-p", "0", "-q", *option, **more))
+        port = int(ready[name])
+        if name != "tcp":
+            port = stack.enter_context(relay("127.0.0.1", port)).port
         live = stack.enter_context(Live("127.0.0.1", port))
         live.tcp_port = int(ready["tcp"])
         yield process, live

@@ -31,7 +31,8 @@ class Capture:
         """One line per frame that matches: a summary, or the values of *fields* between tabs."""
         command = [programs.need("tshark"), "-n", "-r", str(self.file), "-2", "-Y", display_filter]
         if self.iwarp:
-            command += ["-R", "tcp", "-o", "tcp.try_heuristic_first:TRUE"]
+            # NFS over RDMA is not here, and its dissector cannot stand what it takes for that.
+            command += ["-R", "tcp", "-o", "tcp.try_heuristic_first:TRUE", "--disable-protocol", "rpcordma"]
         elif self.key_log is None:
             command += ["-R", "tcp", "-d", f"tcp.port=={self.port},nbss"]
         else:

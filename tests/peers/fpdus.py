@@ -14,8 +14,7 @@ _FILE_HEADER = struct.Struct("<IHHiIII")
 _PACKET_HEADER = struct.Struct("<IIII")
 _MAGIC = {0xA1B2C3D4, 0xA1B23C4D}
 _ETHERNET_BYTES = 14
-#: What fits into one IP packet.
-_SEGMENT_BYTES = 60_000
+_IP_BYTES_MAX = 0xFFFF
 _PSH_ACK = 0x18
 
 
@@ -84,18 +83,17 @@ def _packets(packet: bytes, ways: dict[bytes, _Way]) -> list[bytes]:
     first = way.next_sequence - len(way.waiting) - sum(map(len, frames))
     made = []
     for frame in frames:
-        for start in range(0, len(frame), _SEGMENT_BYTES):
-            piece = frame[start : start + _SEGMENT_BYTES]
-            made.append(_segment(packet[:payload], tcp, first % (1 << 32), piece))
-            first += len(piece)
+        made.append(_segment(packet[:payload], tcp, first % (1 << 32), frame))
+        first += len(frame)
     return made
 
 
 def _segment(headers: bytes, tcp: int, sequence: int, data: bytes) -> bytes:
-    """*headers* with this sequence number and these data. Checksums stay as they were; nobody looks at them."""
+    """*headers* with this sequence number and these data. Checksums stay as they were; nobody looks at them. What is
+    longer than IP allows has length 0, as what a card will cut (TSO) has in captures."""
     made = bytearray(headers)
     total = len(headers) - _ETHERNET_BYTES + len(data)
-    made[_ETHERNET_BYTES + 2 : _ETHERNET_BYTES + 4] = total.to_bytes(2, "big")
+    made[_ETHERNET_BYTES + 2 : _ETHERNET_BYTES + 4] = (total if total <= _IP_BYTES_MAX else 0).to_bytes(2, "big")
     made[tcp + 4 : tcp + 8] = sequence.to_bytes(4, "big")
     made[tcp + 13] = _PSH_ACK
     return bytes(made) + data

@@ -1,6 +1,7 @@
-"""TCP in, QUIC out by frevo's own client carrier: lets programs that know TCP alone try both ends of it.
+"""TCP in, QUIC or SMB Direct out by frevo's own client carrier: lets programs that know TCP alone try both ends of it.
 
-Bytes pass as they are, whatever protects the messages, and with back pressure to the server.
+Bytes pass as they are, whatever protects the messages, and with back pressure to the server; to SMB Direct as soon as a
+message is whole.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from frevo._native import QuicClientTls
+from frevo.client.connection.emulated import connect_emulated
 from frevo.client.connection.plane import _LIMITS
+from frevo.transport import smbdirect
 from frevo.transport.base import CLOSED, MESSAGE, SECURED, ConnectionSettings, Event
 from frevo.transport.dataplane import DataPlaneTransport
 from frevo.transport.quic import client_socket
+from frevo.transport.smbdirect import SmbDirectSettings
+from frevo.transport.traits import SMBDIRECT
 from peers.quic_stacks import TIMEOUT_S, LoopThread
 
 _PIECE = 256 << 10
@@ -22,11 +28,13 @@ _TRUSTED = ConnectionSettings(authenticated=True, max_read=0, multi_credit=False
 
 
 class FrevoRelay:
-    """Listens on *host*:`port`, and passes on to the QUIC server at *host*:*target_port*, from the address
-    *source*. Addresses are numeric."""
+    """Listens on *host*:`port`, and passes on to the server at *host*:*target_port*, from the address *source*.
+    Addresses are numeric. *way*: of QUIC, or of SMB Direct with its provider."""
 
-    def __init__(self, host: str, target_port: int, tls: QuicClientTls, source: str = "") -> None:
-        self.host, self.target_port, self.tls, self.source = host, target_port, tls, source
+    def __init__(
+        self, host: str, target_port: int, way: QuicClientTls | SmbDirectSettings, source: str = ""
+    ) -> None:
+        self.host, self.target_port, self.way, self.source = host, target_port, way, source
         self.port = 0
         self.accepted = 0
         self.ended: list[str] = []  # why connections to the server have ended
@@ -69,17 +77,22 @@ class FrevoRelay:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with client_socket(family) as udp:
-            if self.source:
-                udp.bind((self.source, 0))
-            number = self._plane.connect_quic(udp, self.host, self.target_port, self.tls)
+        try:
+            number = await self._connect()
+        except OSError as error:
+            self.ended.append(str(error))
+            writer.transport.abort()
+            return
         self._plane.set_connection(number, _TRUSTED)
         way = self._ways[number] = _Way(writer)
         back = asyncio.create_task(way.back())
         try:
-            await way.secured
-            while data := await reader.read(_PIECE):
+            if isinstance(self.way, SmbDirectSettings):
+                pieces = _messages(reader)
+            else:
+                await way.secured
+                pieces = _pieces(reader)
+            async for data in pieces:
                 self._plane.submit(number, 0, 0, data)
             self._plane.close(number)
             await back  # what the server still says
@@ -90,6 +103,31 @@ class FrevoRelay:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+    async def _connect(self) -> int:
+        """A connection of the data plane to the server; for QUIC it is only on its way."""
+        assert self._plane is not None
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        if not isinstance(self.way, SmbDirectSettings):
+            with client_socket(family) as udp:
+                if self.source:
+                    udp.bind((self.source, 0))
+                return self._plane.connect_quic(udp, self.host, self.target_port, self.way)
+        provider = smbdirect.choose(self.way.provider)
+        if provider == "emulated":
+            reached = await connect_emulated(self.way, self.host, self.target_port, SMBDIRECT.name)
+            return self._plane.adopt(reached.socket, reached.transport, reached.direct)
+        connected = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connected.setblocking(False)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.source:
+                connected.bind((self.source, 0))
+            await asyncio.get_running_loop().sock_connect(connected, (self.host, self.target_port))
+        except BaseException:
+            connected.close()
+            raise
+        return self._plane.adopt(connected, SMBDIRECT.name, self.way.native(provider))
 
     def _on_events(self, batch: list[Event]) -> None:
         for event in batch:
@@ -105,6 +143,18 @@ class FrevoRelay:
                 del self._ways[event[1]]
                 way.secured.cancel()
                 way.waiting.put_nowait(b"")
+
+
+async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await reader.read(_PIECE):
+        yield data
+
+
+async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Whole messages with their frames. The rest of one that never came is dropped."""
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        while header := await reader.readexactly(4):
+            yield header + await reader.readexactly(int.from_bytes(header[1:], "big"))
 
 
 class _Way:

@@ -22,6 +22,7 @@ from typing import Any
 
 from frevo._native import QuicClientTls
 from frevo.tls.pem import certificates_in
+from frevo.transport.smbdirect import SmbDirectSettings
 from peers import planes, programs, transports
 from peers.frevo_relay import FrevoRelay
 from peers.target import DOMAIN, PASSWORD, SHARES, USER, Target, section, share_sections
@@ -138,10 +139,11 @@ def start(
     command: Sequence[str] = FREVO,
     *,
     quic: bool = False,
+    direct: str = "",
     password: str = PASSWORD,
 ) -> FrevoServer:
     """Starts `frevo serve` with its state in *base* and returns when it accepts connections; with *quic* it has that
-    transport, too, and makes its certificates."""
+    transport, too, and makes its certificates; *direct*: what carries SMB Direct, which it has then."""
     base.mkdir(parents=True, exist_ok=True)
     server = FrevoServer("frevo", base / "shares", host=host, password=password, log=base / "frevo.log")
     server.ports = contextlib.ExitStack()
@@ -151,6 +153,11 @@ def start(
         **transports.server_options(),
         **(options or {}),
     }
+    direct = direct or transports.over_direct()
+    if direct:
+        port = server.ports.enter_context(programs.reserved_port(host))
+        settings["server smb transports"] += f", smbdirect:{port}"
+        settings |= transports.direct_options(direct)
     if quic or "tls certfile" in settings:
         udp = server.ports.enter_context(programs.reserved_udp_port(host))
         if "quic" not in settings["server smb transports"]:
@@ -184,17 +191,23 @@ def start(
             server.nbt_port = int(listener["port"])
         elif listener["transport"] == "quic":
             server.quic_port = int(listener["port"])
+        elif listener["transport"] == "smbdirect":
+            server.direct_port = int(listener["port"])
         elif listener["transport"] == "tcp":
             server.port = server.tcp_port = int(listener["port"])
-    if transports.over_quic():
-        server.port = server.ports.enter_context(relay(host, server.quic_port)).port
+    if transports.chosen() != "tcp":
+        away = server.quic_port if transports.over_quic() else server.direct_port
+        server.port = server.ports.enter_context(relay(host, away)).port
     return server
 
 
-def relay(host: str, quic_port: int, source: str = "") -> FrevoRelay:
-    """TCP in, QUIC out to a server with the certificate of `transports`; *source*: the address to come from."""
+def relay(host: str, port: int, source: str = "") -> FrevoRelay:
+    """TCP in, what `transports` says out to a server of its options; *source*: the address to come from."""
+    if transports.over_direct():
+        settings = SmbDirectSettings(transports.over_direct(), str(transports.sockets()))  # type: ignore[arg-type]
+        return FrevoRelay(host, port, settings, source)
     cas = certificates_in(transports.authority().file.read_bytes(), "the tests' CA")
-    return FrevoRelay(host, quic_port, QuicClientTls("localhost", cas=cas), source)
+    return FrevoRelay(host, port, QuicClientTls("localhost", cas=cas), source)
 
 
 def _readiness(reader: int, server: FrevoServer) -> dict[str, Any]:
@@ -224,10 +237,13 @@ def frevo_server(
     command: Sequence[str] = FREVO,
     *,
     quic: bool = False,
+    direct: str = "",
     password: str = PASSWORD,
 ) -> Iterator[FrevoServer]:
     """A server for the length of the block, with all checks at its end."""
-    server = start(base, options, shares, host, arguments, command, quic=quic, password=password)
+    server = start(
+        base, options, shares, host, arguments, command, quic=quic, direct=direct, password=password
+    )
     try:
         yield server
     except BaseException:

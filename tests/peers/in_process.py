@@ -14,6 +14,7 @@ from frevo.auth.accounts import AccountStore
 from frevo.config import load
 from frevo.server.run import Running, run_server
 from frevo.transport.address import TransportAddress
+from frevo.transport.traits import TRANSPORTS
 from peers import transports
 from peers.frevo_server import configuration, relay
 from peers.target import PASSWORD, SHARES, USER
@@ -30,14 +31,15 @@ class InProcess:
     serving: asyncio.Task[int]
 
     def url(self, share: str = "share") -> str:
-        return f"smb+{self.transport}://{USER}@127.0.0.1:{self.port}/{share}"
+        scheme = TRANSPORTS[self.transport].scheme
+        return f"{scheme}://{USER}@127.0.0.1:{self.port}/{share}"
 
     def folder(self, share: str = "share") -> Path:
         return self.root / share
 
     @contextlib.contextmanager
     def way_in(self, source: str = "") -> Iterator[int]:
-        """A TCP port whose bytes reach the server as they are, from the address *source* over QUIC."""
+        """A TCP port whose bytes reach the server as they are, from the address *source* over another transport."""
         if self.transport == "tcp":
             yield self.port
             return
@@ -65,7 +67,7 @@ async def in_process(
     base.mkdir(exist_ok=True)
     file = base / "smb.conf"
     settings = {**({} if transport else transports.server_options()), **(options or {})}
-    transport = transport or ("quic" if transports.over_quic() else "tcp")
+    transport = transport or ("smbdirect" if transports.over_direct() else transports.chosen())
     file.write_text(configuration(base, base / "shares", "127.0.0.1", settings, SHARES))
     config = load(str(file)).with_globals(server_smb_transports=(TransportAddress(transport, 0),))
     AccountStore(base / "private").add(USER, PASSWORD)

@@ -23,6 +23,7 @@ class Target:
     tcp_port: int = 0  # the server's own, whatever `port` is for
     nbt_port: int = 0
     quic_port: int = 0
+    direct_port: int = 0  # of SMB Direct
     scheme: str = "smb"
     authority: Path = field(default_factory=Path)  # the CA's certificate, if the server has QUIC
     user: str = USER

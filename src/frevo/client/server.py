@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 SIGNINGS = (Signing.AES_GMAC, Signing.AES_CMAC, Signing.HMAC_SHA256)
 CIPHERS = (Cipher.AES_128_GCM, Cipher.AES_256_GCM, Cipher.AES_128_CCM, Cipher.AES_256_CCM)
+#: Requests of a compound over SMB Direct. ksmbd cannot send the responses to four: they are in more pieces than its
+#: device takes at a time, and it ends the connection.
+_RDMA_COMPOUND_MAX = 3
 #: [MS-SMB2] 3.3.5.9: what servers refuse over QUIC unless they are told otherwise.
 _NO_PIPES = (
     "over QUIC this server does not open named pipes, without which it cannot list its shares: name the share, as in "
@@ -211,6 +214,8 @@ async def _connect(host: str, credentials: Credentials, settings: Settings) -> L
     connection = Connection(plane, host)
     connection.number = plane.adopt(reached, connection)
     connection.inline_max = TRANSPORTS[transport].message_max - _HEADERS_BYTES
+    if TRANSPORTS[transport].rdma:
+        connection.compound_max = _RDMA_COMPOUND_MAX
     try:
         async with asyncio.timeout(settings.timeout * 3):
             policy = settings.policy(transport, verified=connection.verified)

@@ -9,6 +9,7 @@ from frevo.config.tls_keys import TlsKeys
 from frevo.config.types import Boolean, Integer, Size, Text
 from frevo.transport.smbdirect import (
     CREDIT_COUNTS,
+    MESSAGE_SIZE,
     MESSAGE_SIZES,
     RDMA_THRESHOLD_MAX,
     RECEIVE_SIZES,
@@ -52,8 +53,9 @@ class SmbDirectKeys(TlsKeys, frozen=True, kw_only=True):
     )
     frevo_smbdirect_message_size: int = setting(
         Size(*MESSAGE_SIZES),
-        1 << 20,
-        "The largest message of SMB over SMB Direct, without the data that move by RDMA.",
+        MESSAGE_SIZE,
+        "The largest message of SMB over SMB Direct, without the data that move by RDMA. Linux sends WRITEs that are "
+        "as large as for RDMA also encrypted, without RDMA, and gives the connection up if they do not fit.",
         unit="bytes",
         restart=True,
     )

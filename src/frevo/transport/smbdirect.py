@@ -28,7 +28,9 @@ RDMA_THRESHOLD_MAX = 8 << 20
 #: Bounds of the settings below: messages that a peer may send ahead, bytes of one, bytes of what they are parts of.
 CREDIT_COUNTS = (2, 255)
 RECEIVE_SIZES = (1024, 64 << 10)
-MESSAGE_SIZES = (128 << 10, 8 << 20)
+MESSAGE_SIZES = (128 << 10, 16 << 20)
+#: Room for the largest WRITE with its headers.
+MESSAGE_SIZE = 9 << 20
 #: The proposed number of SMB Direct sockets (patches of 2026-04; no released Linux has them).
 IPPROTO_SMBDIRECT = 257
 #: The libraries of rdma-core, and the device files that they open.
@@ -50,7 +52,7 @@ class SmbDirectSettings(msgspec.Struct, frozen=True):
     directory: str = ""
     credits: int = 255
     receive_size: int = 8192
-    message_size: int = 1 << 20
+    message_size: int = MESSAGE_SIZE
     crc: bool = False
 
     def native(self, provider: Provider) -> SmbDirect:

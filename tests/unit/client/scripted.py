@@ -30,6 +30,7 @@ class ScriptedConnection:
         self.lost = False
         self.multi_credit = True
         self.credits_held = 512
+        self.compound_max = 100
         self.negotiated = SimpleNamespace(max_transact=1 << 20, max_read=1 << 20, max_write=1 << 20)
         self.plane = SimpleNamespace(
             settled=self._settled, transport=SimpleNamespace(flush=lambda: None), inherited=False

@@ -227,6 +227,10 @@ impl Connection {
 
     /// Handles a message in a buffer that belongs to others.
     pub(super) fn message_in(&mut self, body: &mut [u8], host: &mut Host) -> Result<(), Reason> {
+        if self.common.opaque {
+            self.pass_on([&[0; FRAME_BYTES], &*body].concat(), host);
+            return Ok(());
+        }
         match (self.message(body, Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => (),
             (Verdict::Answered, Side::Client(client)) => client.keep_for_store(body, host),
@@ -240,6 +244,10 @@ impl Connection {
     pub(super) fn whole_message(&mut self, mut input: Vec<u8>, host: &mut Host) -> Result<(), Reason> {
         self.check_length(input.len() - FRAME_BYTES, host)?;
         self.common.complete(input.len());
+        if self.common.opaque {
+            self.pass_on(input, host);
+            return Ok(());
+        }
         match (self.message(&mut input[FRAME_BYTES..], Shown::Whole, host)?, &mut self.side) {
             (Verdict::Answered, Side::Server(_)) => host.pool.put(input),
             (Verdict::Answered, Side::Client(client)) => client.answered(input, host),
@@ -247,6 +255,13 @@ impl Connection {
             (Verdict::Up(up), _) => self.common.report(input, FRAME_BYTES + up.start, up, host),
         }
         Ok(())
+    }
+
+    /// Reports a message whose contents do not matter here, framed as over TCP.
+    fn pass_on(&mut self, mut message: Vec<u8>, host: &mut Host) {
+        let length = (message.len() - FRAME_BYTES) as u32;
+        message[..FRAME_BYTES].copy_from_slice(&length.to_be_bytes());
+        self.common.report(message, 0, Up::new(None, &Compound::default()), host);
     }
 
     pub(super) fn message(

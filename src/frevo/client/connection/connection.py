@@ -69,6 +69,7 @@ class Connection:
         self.secured: Secured | None = None  # what the handshake of a transport with TLS came to
         self.multi_credit = False
         self.inline_max = 1 << 24  # bytes of data that one message of its transport carries
+        self.compound_max = 1 << 24  # requests that one message may have
         self.credits = plane.transport.new_credits()
         self.pumps: dict[int, RunningPump] = {}
         self.unawaited = Unawaited()

@@ -74,9 +74,11 @@ class Tree:
         return self.connection.largest(self.connection.negotiated.max_transact)
 
     async def call(self, elements: Sequence[Element]) -> list[Reply]:
-        """The responses to one compound, whatever their status; sent one by one if there are few credits."""
+        """The responses to one compound, whatever their status; sent one by one if there are few credits, or if it is
+        longer than the transport takes."""
         connection = self.connection
-        if len(elements) > 1 and connection.credits_held < _FEW:
+        count = len(elements)
+        if count > connection.compound_max or (count > 1 and connection.credits_held < _FEW):
             return await in_steps(elements, self._exchange, self.close_later)
         return await connection.call(elements, self.session.protection, self.id, encrypt=self.encrypt)
 

@@ -38,7 +38,9 @@ def policy_of(server: Server, connection: Connection) -> NegotiationPolicy:
     settings = server.config.globals
     ciphers = () if settings.server_smb_encrypt == "off" else settings.server_smb3_encryption_algorithms
     traits = connection.traits
-    message_max = settings.frevo_smbdirect_message_size if traits.rdma else traits.message_max
+    message_max = traits.message_max
+    if traits.rdma:  # responses: peers take smaller messages than they send
+        message_max = min(message_max, settings.frevo_smbdirect_message_size)
     return NegotiationPolicy(
         newer(dialect_of(settings.server_min_protocol), traits.oldest),
         dialect_of(settings.server_max_protocol),

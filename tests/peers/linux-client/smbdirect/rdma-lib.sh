@@ -21,10 +21,15 @@ table ip reach {
 END
 }
 
-# rdma_mount DIR [OPTIONS [UNC]]: mounts by SMB Direct.
+# rdma_mount DIR [OPTIONS [UNC]]: mounts by SMB Direct. On a busy host the kernel may give an address up before it is
+# resolved, and then try port 445 in vain.
 rdma_mount() {
     mkdir -p "$1"
-    mount -t cifs -o "rdma,vers=3.1.1,username=user1,password=Passw0rd!${2:+,$2}" "${3:-//10.0.2.2/share}" "$1"
+    for _ in 1 2 3; do
+        mount -t cifs -o "rdma,vers=3.1.1,username=user1,password=Passw0rd!${2:+,$2}" "${3:-//10.0.2.2/share}" "$1" &&
+            return
+    done
+    return 32
 }
 
 # drop_caches: what is read next comes from the server.

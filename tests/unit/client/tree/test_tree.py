@@ -86,6 +86,16 @@ async def test_few_credits() -> None:
     assert command == Command.CLOSE and CloseRequest.parse(close).file_id == OPENED
 
 
+@pytest.mark.parametrize(("most", "single"), [(3, False), (2, True)])
+async def test_longest_compound(most: int, single: bool) -> None:
+    """More requests than a message of the transport may have are sent one by one."""
+    tree, connection = scripted(lambda command, message: opened())
+    connection.compound_max = most
+    await tree.with_open(READ, "a", requests.query_file(FileInfoClass.ALL))
+    _, close = connection.sent[-1]
+    assert (CloseRequest.parse(close).file_id == OPENED) == single
+
+
 async def test_one_request() -> None:
     """A status other than success is raised unless the caller allows it."""
     tree, _ = scripted(lambda command, message: int(NTStatus.END_OF_FILE))

@@ -8,7 +8,7 @@ mod remote;
 mod write;
 
 use answer::{protection, Context, Done, Request};
-use remote::{make_plain, Remotes};
+use remote::{make_plain, shorten_read, Remotes};
 use write::flush_failed;
 
 use super::arriving::Shown;
@@ -180,9 +180,12 @@ impl Server {
         if found.bad_signatures != 0 {
             add(&host.stats.bad_signatures, 1);
         } else if let Some(header) = asked.alone.filter(|_| found.unverified == 0) {
+            if header.command == command::READ {
+                shorten_read(common, message);
+            }
             let request = Request { header, message, shown, encrypted };
             let context = &mut Context { common, request: &request, right: &mut asked.right, host };
-            if let Some(done) = self.answer(context).or_else(|| self.refuse_oversized(context)) {
+            if let Some(done) = self.answer(context) {
                 return done;
             }
         }

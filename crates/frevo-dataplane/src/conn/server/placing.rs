@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use frevo_rdma::provider::Memory;
 use zerocopy::IntoBytes;
 
-use super::answer::{count_read, protection, Answered, Context};
+use super::answer::{count_read, Answered, Context};
 use super::remote::{accepted, Owed};
 use super::Server;
 use crate::attached::Running;
@@ -18,8 +18,8 @@ use crate::event::Reason;
 use crate::fast::{Attempt, READ_RESPONSE_BYTES};
 use crate::file_job::Work;
 use crate::wire::{
-    channel, command, element_end, response_seal, Body, ErrorResponse, Header, ReadRequest, ReadResponse,
-    HEADER_BYTES, HEADROOM_BYTES, RESPONSE_RDMA_TRANSFORM, STATUS_INVALID_PARAMETER,
+    command, element_end, response_seal, Body, Header, ReadRequest, ReadResponse, HEADER_BYTES,
+    HEADROOM_BYTES, RESPONSE_RDMA_TRANSFORM,
 };
 
 /// A submitted packet of which the data of READs were taken out.
@@ -83,21 +83,6 @@ impl Server {
                 Some(sent.map(|()| Verdict::Answered))
             }
         }
-    }
-
-    /// A READ that wants more data with its response than a message holds ([MS-SMBD] 3.1.4.2) is refused.
-    pub(super) fn refuse_oversized(&mut self, context: &mut Context) -> Answered {
-        let Context { common, request, right, host } = context;
-        let header = &request.header;
-        let read = ReadRequest::of(request.message).filter(|_| header.command == command::READ)?;
-        let direct = common.direct.as_ref().filter(|_| read.channel == channel::NONE)?;
-        if read.length.get() <= direct.inline_bytes(true) {
-            return None;
-        }
-        let protection = protection(common, header, request.encrypted, false)?;
-        let body = ErrorResponse::new();
-        let (status, body) = (STATUS_INVALID_PARAMETER, body.as_bytes());
-        Some(self.respond(common, header, status, body, protection, right.take(), host))
     }
 
     /// Sends `count` bytes of memory to where a READ wants them, and queues its response.

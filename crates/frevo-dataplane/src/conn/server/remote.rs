@@ -118,6 +118,18 @@ pub(super) fn make_plain(element: &mut [u8]) {
     }
 }
 
+/// A READ that wants more data with its response than a message to this peer holds ([MS-SMBD] 3.1.4.2) gets as much as fits, and
+/// asks for the rest. Linux wants as much as by RDMA also where it encrypts and RDMA does not.
+pub(super) fn shorten_read(common: &Common, message: &mut [u8]) {
+    let (Some(direct), Some(body)) = (&common.direct, message.get_mut(HEADER_BYTES..)) else { return };
+    let Ok((read, _)) = ReadRequest::mut_from_prefix(body) else { return };
+    let most = direct.inline_bytes(true);
+    if read.channel == channel::NONE && (most..=common.settings.max_read).contains(&read.length.get()) {
+        read.length = most.into();
+        read.minimum_count = read.minimum_count.get().min(most).into();
+    }
+}
+
 impl Server {
     /// Keeps in mind what is owed to a request, unless that is done already.
     pub(super) fn owe(&mut self, message_id: u64, owed: impl FnOnce() -> Owed) {

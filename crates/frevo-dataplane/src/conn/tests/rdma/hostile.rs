@@ -156,14 +156,16 @@ fn a_write_of_one_credit_may_be_large() {
 }
 
 #[test]
-fn a_read_whose_answer_no_message_holds_is_refused() {
+fn a_read_gets_what_a_message_holds() {
     let mut both = Both::new(Provider::Iwarp, Session::Signed, ALL_WAYS, Some(&content(3 << 20)));
     let most = both.server.direct().unwrap().inline_bytes(true);
-    for (length, status) in [(most, 0), (most + 1, crate::wire::STATUS_INVALID_PARAMETER)] {
+    for (length, got) in [(most - 1, most - 1), (most, most), (most + 1, most)] {
         let id = both.ask(command::READ, 17, zerocopy::IntoBytes::as_bytes(&read(length)));
         both.run();
         let answer = both.answered();
-        assert_eq!((Header::of(&answer).message_id.get(), u32_at(&answer, at::STATUS)), (id, status));
+        assert_eq!((Header::of(&answer).message_id.get(), u32_at(&answer, at::STATUS)), (id, 0));
+        assert_eq!(u32_at(&answer, crate::wire::HEADER_BYTES + 4), got);
+        assert!(answer[80..] == content(3 << 20)[..got as usize]);
     }
     assert!(both.server_host.events.is_empty());
 }
