@@ -81,7 +81,7 @@ impl Connection {
         if self.common.direct.is_some() {
             // SAFETY: the same is asked of the caller.
             unsafe { self.direct_room_filled(count) };
-            return Ok(());
+            return self.feed_direct(&mut [], host);
         }
         if let Some(result) = self.slot_filled(count, host) {
             return result;

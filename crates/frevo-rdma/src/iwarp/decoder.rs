@@ -2,7 +2,7 @@
 
 use crc32c::crc32c_append;
 
-use super::header::{BadHeader, Header, HEADER_BYTES, LENGTH_BYTES};
+use super::header::{BadHeader, Header, HEADER_BYTES, LENGTH_BYTES, TAGGED_HEADER_BYTES};
 
 /// The longest end of an FPDU: padding to four bytes, and the checksum.
 pub const TRAILER_BYTES: usize = 3 + 4;
@@ -76,6 +76,15 @@ impl Decoder {
         match self.stage {
             Stage::Data { left } => left,
             _ => 0,
+        }
+    }
+
+    /// How many bytes come before the data of the next segment, if that says where in memory it belongs; 0 within data.
+    pub(super) fn until_data(&self) -> usize {
+        match self.stage {
+            Stage::Head => TAGGED_HEADER_BYTES.saturating_sub(self.have),
+            Stage::Trailer { pad } => pad + CRC_BYTES - self.have + TAGGED_HEADER_BYTES,
+            Stage::Reference | Stage::Data { .. } => 0,
         }
     }
 

@@ -269,6 +269,11 @@ impl Endpoint {
         }
     }
 
+    /// How many bytes there are before the next data, if those belong in memory; 0 within data.
+    pub fn until_data(&self) -> usize {
+        self.decoder.until_data()
+    }
+
     /// `data` were received where `direct` says.
     pub fn received(&mut self, data: &[u8]) {
         self.decoder.received(data);

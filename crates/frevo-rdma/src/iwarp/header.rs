@@ -5,6 +5,8 @@ pub(super) const HEADER_BYTES: usize = LENGTH_BYTES + UNTAGGED_BYTES;
 
 /// ULPDU_Length of MPA.
 pub(super) const LENGTH_BYTES: usize = 2;
+/// ULPDU_Length and the header of a segment that says where in memory it belongs.
+pub(super) const TAGGED_HEADER_BYTES: usize = LENGTH_BYTES + TAGGED_BYTES;
 const TAGGED_BYTES: usize = 14;
 const UNTAGGED_BYTES: usize = 18;
 

@@ -115,6 +115,10 @@ pub struct Stream {
     /// It is whole, and was handed out.
     complete: bool,
     in_place: Option<Range<usize>>,
+    /// Much data comes for memory: what is between is received alone, so that the data can be received in their place.
+    bulk: bool,
+    /// That what is between.
+    between: Vec<u8>,
     ended: Option<Ended>,
     closing: bool,
     /// Bytes of messages and WRITEs that have not left.
@@ -180,6 +184,8 @@ impl Stream {
             message: Vec::new(),
             complete: false,
             in_place: None,
+            bulk: false,
+            between: Vec::new(),
             ended: None,
             closing: false,
             held: 0,

@@ -8,6 +8,9 @@ use crate::iwarp::{Completion as Over, Event, Fault, Placement, Side, Terminate}
 use crate::provider::{Completion, Ended, Provider};
 use crate::regions::{Denied, Place};
 
+/// So much data in one piece is much.
+const BULK_BYTES: usize = 16 * 1024;
+
 impl Stream {
     /// The next thing that is over by `chunk[*at..]`; `at` moves on. None: all bytes were used. Until then, the same chunk has to be
     /// given again. The outcome is what `Provider::poll` says of providers with a device.
@@ -17,9 +20,35 @@ impl Stream {
         at: &mut usize,
         now: Instant,
     ) -> Result<Option<Completion<'a>>, Ended> {
+        self.look_between(now)?;
         if let Some((work, memory)) = self.over.pop_front() {
             return Ok(Some(Completion::Read { work, memory }));
         }
+        self.step(chunk, at, now)
+    }
+
+    /// Takes what was received between data: a READ may be over with it, a message not.
+    fn look_between(&mut self, now: Instant) -> Result<(), Ended> {
+        if self.between.is_empty() {
+            return Ok(());
+        }
+        let (mut between, mut at) = (std::mem::take(&mut self.between), 0);
+        while let Some(completion) = self.step(&mut between, &mut at, now)? {
+            if let Completion::Read { work, memory } = completion {
+                self.over.push_back((work, memory));
+            }
+        }
+        between.clear();
+        self.between = between;
+        Ok(())
+    }
+
+    fn step<'a>(
+        &'a mut self,
+        chunk: &'a mut [u8],
+        at: &mut usize,
+        now: Instant,
+    ) -> Result<Option<Completion<'a>>, Ended> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
@@ -45,6 +74,7 @@ impl Stream {
                 Some(Event::Data(placement, count)) => self.data(placement, chunk, *at - count..*at),
                 Some(Event::Fetch(placement, bytes, address)) => self.fetch(placement, bytes, address)?,
                 Some(Event::Completed(Over::Received { bytes, invalidated })) => {
+                    self.bulk = false;
                     if bytes == 0 {
                         self.forget_message();
                     }
@@ -127,6 +157,7 @@ impl Stream {
             }
             Placement::Memory(Place { memory, offset }) => {
                 self.moved.1 += range.len() as u64;
+                self.bulk |= range.len() >= BULK_BYTES;
                 if let Some(memory) = self.memories.sink(memory) {
                     memory.fill(offset as usize, &chunk[range]);
                 }
@@ -160,8 +191,22 @@ impl Stream {
         }
     }
 
+    /// How many bytes are to be received alone; 0 when data are next, or little.
+    fn until_data(&self) -> usize {
+        if self.bulk && self.between.is_empty() {
+            self.endpoint.until_data()
+        } else {
+            0
+        }
+    }
+
     /// Where the next bytes of the stream can be received at once, if it is worth it to the caller: at least `minimum` of them.
     pub fn room(&mut self, minimum: usize) -> Option<&mut [MaybeUninit<u8>]> {
+        let between = self.until_data();
+        if between > 0 {
+            self.between.reserve_exact(between);
+            return Some(&mut self.between.spare_capacity_mut()[..between]);
+        }
         let (placement, bytes) = self.endpoint.direct().filter(|(_, bytes)| *bytes >= minimum)?;
         let Placement::Memory(Place { memory, offset }) = placement else { return None };
         let place = self.memories.place(memory, offset, bytes)?;
@@ -172,13 +217,19 @@ impl Stream {
     /// Counts `count` bytes that were received into [`Stream::room`].
     ///
     /// # Safety
-    /// They were, and nothing has happened to this stream since.
+    /// They were, and nothing has happened to this stream since. `next` is to follow, with nothing if nothing else has come.
     pub unsafe fn filled(&mut self, count: usize) {
+        if self.until_data() > 0 {
+            // SAFETY: they have just been received there.
+            unsafe { self.between.set_len(count) };
+            return;
+        }
         let Some((Placement::Memory(Place { memory, offset }), _)) = self.endpoint.direct() else { return };
         let Some(place) = self.memories.place(memory, offset, count) else { return };
         // SAFETY: they have just been received there, and are within the memory.
         self.endpoint.received(unsafe { std::slice::from_raw_parts(place.as_ptr(), count) });
         self.moved.1 += count as u64;
+        self.bulk |= count >= BULK_BYTES;
         if let Some(memory) = self.memories.sink(memory) {
             // SAFETY: the same.
             unsafe { memory.filled(offset as usize..offset as usize + count) };
