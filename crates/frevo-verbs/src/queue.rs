@@ -201,7 +201,8 @@ impl Queue {
     pub(crate) unsafe fn post_send(&self, id: u64, request: Request, mut place: Sge) -> io::Result<()> {
         let (opcode, invalidate, remote) = match request {
             Request::Send { invalidate: None } => (sys::wr::SEND, 0, (0, 0)),
-            Request::Send { invalidate: Some(key) } => (sys::wr::SEND_WITH_INV, key, (0, 0)),
+            // siw's library looks for the key where that of RDMA WRITEs is.
+            Request::Send { invalidate: Some(key) } => (sys::wr::SEND_WITH_INV, key, (key, 0)),
             Request::Write(key, address) => (sys::wr::RDMA_WRITE, 0, (key, address)),
             Request::Read(key, address) => (sys::wr::RDMA_READ, 0, (key, address)),
         };

@@ -23,7 +23,9 @@ pub fn tags_open_nothing_to_others(make: Make<'_>) {
 /// afterwards. Where it cannot, nobody is told to.
 pub fn invalidated_tags_open_nothing(make: Make<'_>) {
     let mut talk = Conversation::begun(make(), 4);
-    if !talk.end(1).can_be_invalidated() {
+    // A device that does it unasked need not say so: siw's library does not.
+    let says = talk.end(1).can_be_invalidated();
+    if !says && !talk.bench.lets_invalidate() {
         return;
     }
     let sink = talk.register(1, Memory::from(vec![0; 100]), Access::WRITE);
@@ -32,11 +34,12 @@ pub fn invalidated_tags_open_nothing(make: Make<'_>) {
     talk.end(0).send(b"done", &mut std::iter::empty(), Some(sink.tag));
     match talk.next(1) {
         Seen::Message(message, invalidated) => {
-            assert_eq!((message.as_slice(), invalidated), (&b"done"[..], Some(sink.tag)));
+            assert_eq!(message, b"done");
+            assert!(invalidated == Some(sink.tag) || !says && invalidated.is_none());
         }
         Seen::Read(..) => panic!("nothing was read"),
     }
-    assert_eq!(talk.end(1).registered(), 1);
+    assert!(talk.end(1).registered() == 1 || !says);
     talk.write_and_say(0, &[2; 100], &[sink]);
     talk.ends();
     assert_eq!(talk.release(1, sink), [1; 100]);

@@ -30,6 +30,11 @@ pub trait Bench {
         false
     }
 
+    /// Whether the device lets peers invalidate also what no provider asks them to.
+    fn lets_invalidate(&self) -> bool {
+        false
+    }
+
     /// Moves what is on its way, or waits a moment for it: false when nothing came, so that nothing is to be expected.
     fn turn(&mut self) -> bool;
 }
