@@ -20,12 +20,16 @@ class Transport:
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
+        self.begun: list[int] = []
         self.stopped: list[tuple[int, bool]] = []
 
     def pump(self, connection: int, settings: PumpSettings, **protection: Any) -> Any:
         self.started.append({"kind": settings.kind, "io_size": settings.io_size, **protection})
         read = (3, 3000, 60, 10, 30, [(1, 3)], [(0xC0000022, 1)])
         return SimpleNamespace(id=len(self.started), contiguous=44, statistics=lambda: {"read": read})
+
+    def begin_pumps(self, pumps: list[Any]) -> None:
+        self.begun += [pump.id for pump in pumps]
 
     def stop_pump(self, connection: int, pump: int, now: bool = False) -> None:
         self.stopped.append((pump, now))
@@ -55,7 +59,7 @@ async def test_the_size_of_requests(kind: str, size: int, multi: bool, fits: boo
     connection.multi_credit = multi
     if fits:
         start_pump(tree, PumpSettings(kind, files=[OPENED], io_size=size))
-        assert transport.started[0]["io_size"] == size
+        assert transport.started[0]["io_size"] == size and transport.begun == [1]
     else:
         with pytest.raises(ValueError, match="the server accepts at most"):
             start_pump(tree, PumpSettings(kind, files=[OPENED], io_size=size))
