@@ -168,6 +168,20 @@ def test_channel_sequences_begin_with_create_and_with_smb_3(pair: Pair) -> None:
         client.close(file_id)
 
 
+def test_channels_begin_with_smb_3(pair: Pair) -> None:
+    """Goal: without RDMA a channel is an error, and before SMB 3.0 the field means nothing ([MS-SMB2] 2.2.19, 2.2.21).
+    Method: READ and WRITE with one, in each dialect, before and after the open is attached."""
+    for dialect, wanted in ((0x0311, NTStatus.INVALID_PARAMETER), (0x0300, NTStatus.INVALID_PARAMETER), (0x0210, 0)):
+        client = pair.logged_on((dialect,))
+        (pair.root / "share" / "file").write_bytes(b"first")
+        file_id = client.open("file")
+        for _ in range(2):
+            read = client.call(Command.READ, ReadRequest(file_id, 0, 5, channel=1).pack())
+            assert read.status == wanted == status(client, WriteRequest(file_id, 0, b"first", channel=1))
+            assert client.read(file_id, 0, 5) == b"first"
+        client.close(file_id)
+
+
 def test_what_a_compound_goes_on_with_attaches_nothing(pair: Pair) -> None:
     """Goal: an open that is read or written and closed in one message is not attached in vain. Method: READ and WRITE
     before another request, and as the last one; what comes then is answered by the data plane, or not."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from frevo.errors import SMBError
-from frevo.proto.dialect import SMB_3_0_2
+from frevo.proto.dialect import SMB_3_0, SMB_3_0_2
 from frevo.server.core.fastpath import READS
 from frevo.server.core.request import Request
 from frevo.server.pipes.feed import account
@@ -23,8 +23,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     opened = request.open
     if fields.length > request.connection.max_read:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"READ of {fields.length} bytes")
-    if fields.channel != Channel.NONE:
-        raise SMBError(NTStatus.INVALID_PARAMETER, "RDMA channel on a stream transport")
+    refuse_channel(request, fields.channel)
     if opened.handle is None:
         return _read_pipe(request, fields)
     if opened.is_directory:
@@ -34,6 +33,14 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     if fields.offset > MAX_OFFSET or fields.offset + fields.length > MAX_OFFSET:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"READ at {fields.offset:#x}")
     return _read_file(request, fields)
+
+
+def refuse_channel(request: Request, channel: int) -> None:
+    """INVALID_PARAMETER if a request has a channel: the data plane takes care of all that are right. Before SMB 3.0,
+    the field is to be ignored ([MS-SMB2] 2.2.19, 2.2.21)."""
+    dialect = request.connection.dialect
+    if channel != Channel.NONE and dialect is not None and dialect.revision >= SMB_3_0.revision:
+        raise SMBError(NTStatus.INVALID_PARAMETER, "nothing that RDMA carries")
 
 
 async def _read_file(request: Request, fields: ReadRequest) -> bytes:

@@ -10,11 +10,11 @@ from frevo.errors import SMBError
 from frevo.proto.dialect import SMB_2_0_2, SMB_3_0, SMB_3_0_2
 from frevo.server.core.fastpath import WRITES
 from frevo.server.core.request import Request
-from frevo.server.handlers.read import MAX_OFFSET
+from frevo.server.handlers.read import MAX_OFFSET, refuse_channel
 from frevo.server.pipes.feed import feed
 from frevo.server.rules.write_time import after_write, before_write
 from frevo.wire.erref import NTStatus
-from frevo.wire.smb2 import Channel, CreateOptions, WriteFlags, WriteRequest, WriteResponse
+from frevo.wire.smb2 import CreateOptions, WriteFlags, WriteRequest, WriteResponse
 
 _END_OF_FILE = 0xFFFFFFFFFFFFFFFF  # "write at the end", for those who may only append
 _THROUGH = int(WriteFlags.WRITE_THROUGH)
@@ -27,8 +27,7 @@ def handle(request: Request) -> bytes | Awaitable[bytes]:
     opened = request.open
     if len(fields.data) > request.connection.max_write:
         raise SMBError(NTStatus.INVALID_PARAMETER, f"WRITE of {len(fields.data)} bytes")
-    if fields.channel != Channel.NONE:
-        raise SMBError(NTStatus.INVALID_PARAMETER, "RDMA channel on a stream transport")
+    refuse_channel(request, fields.channel)
     if opened.handle is None:
         return _write_pipe(request, fields)
     if opened.is_directory:
