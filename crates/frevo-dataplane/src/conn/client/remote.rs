@@ -156,9 +156,11 @@ impl Outlet<'_> {
             pump.put_back(*operation);
             return Sent::Again;
         };
-        // A WRITE whose data were only signed: an ID that was taken is used.
+        // A WRITE whose data were only signed: an ID that was taken is used, if for fewer of them.
+        self.keep_inline(pump, operation);
         let write = Body::of(pump, operation).bytes().to_vec();
-        self.queue(pump, operation, &[&write, memory.as_slice()], taken, None)
+        let data = &memory.as_slice()[..operation.size as usize];
+        self.queue(pump, operation, &[&write, data], taken, None)
     }
 
     /// Memory for the data of a READ, or with those of a WRITE, and whether it is the caller's own.

@@ -75,7 +75,7 @@ impl Server {
         for element in elements {
             let id = element.header.message_id.get();
             let right = asked.right_for_data(id).filter(|_| element.seal == Some(SealKind::Signed));
-            let RemoteElement { range, header, info, seal } = element;
+            let RemoteElement { range, header, session_id, info, seal } = element;
             self.owe(id, || Owed {
                 places: if header.command == command::READ { info.places.clone() } else { Vec::new() },
                 invalidate: info.invalidate,
@@ -84,7 +84,7 @@ impl Server {
             });
             match header.command.get() {
                 command::READ => make_plain(&mut message[range]),
-                _ => writes.push(RemoteElement { range, header, info, seal }),
+                _ => writes.push(RemoteElement { range, header, session_id, info, seal }),
             }
         }
         // All of a compound is no more than one WRITE may be.
@@ -109,7 +109,7 @@ impl Server {
         self.remotes.fetched += 1;
         let (mut parts, mut from, mut bytes, missing) = (Vec::new(), 0, 0, writes.len());
         for write in writes {
-            let RemoteElement { range: Range { start, end }, header, info, .. } = write;
+            let RemoteElement { range: Range { start, end }, header, session_id, info, .. } = write;
             if start > from {
                 parts.push(Part::Here(message[from..start].to_vec()));
             }
@@ -122,7 +122,6 @@ impl Server {
             if let Some(direct) = &mut common.direct {
                 direct.read(work, memory, WRITE_REQUEST_BYTES, &info.places);
             }
-            let session_id = encrypted.unwrap_or(header.session_id.get());
             parts.push(Part::Fetched { memory: None, seal: info.seal, session_id });
         }
         if from < message.len() {

@@ -101,7 +101,7 @@ impl Server {
             self.remotes.owed.get_mut(&request.message_id.get()).map(std::mem::take).unwrap_or_default();
         let invalidate = owed.invalidate.take();
         let session_id = request.session_id.get();
-        let seal = place(common, session_id, &mut owed, memory, count)?;
+        let seal = place(common, session_id, &mut owed, fitting(memory, count), count)?;
         self.remotes.owed.insert(request.message_id.get(), Owed { invalidate, ..Owed::default() });
         let body = response_body(count, seal.as_ref());
         self.respond(common, request, 0, &body, protection, right, host)?;
@@ -173,6 +173,15 @@ fn with_elements(packet: &[u8], changed: Vec<(std::ops::Range<usize>, Vec<u8>)>)
     made
 }
 
+/// Memory for the `count` bytes that were read into some: what waits for the client is counted by its bytes, and little of the end
+/// of a file must not keep a lot.
+fn fitting(memory: Memory, count: usize) -> Memory {
+    match memory.len() / 4 > count {
+        true => Memory::from(memory.as_slice()[..count].to_vec()),
+        false => memory,
+    }
+}
+
 /// Protects `count` bytes of memory, and sends them.
 fn place(
     common: &mut Common,
@@ -213,4 +222,20 @@ fn response_body(count: usize, seal: Option<&Seal>) -> Vec<u8> {
         ..ReadResponse::new()
     };
     [body.as_bytes(), &buffer].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_that_was_read_keeps_little_memory() {
+        let large = 65_536;
+        for (bytes, count, kept) in [(8 << 20, 100, 100), (large, 16_383, 16_383), (large, 16_384, large)] {
+            let mut memory = Memory::new(Vec::with_capacity(bytes), bytes, drop);
+            memory.fill(0, &vec![7; count]);
+            let fitting = fitting(memory, count);
+            assert_eq!((fitting.len(), fitting.as_slice()), (kept, &vec![7; count][..]));
+        }
+    }
 }

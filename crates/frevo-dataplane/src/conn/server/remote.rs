@@ -49,6 +49,8 @@ pub(super) struct RemoteElement {
     /// Where it is in the message.
     pub(super) range: std::ops::Range<usize>,
     pub(super) header: Header,
+    /// Of the request before it, if it is related to that.
+    pub(super) session_id: u64,
     pub(super) info: ChannelInfo,
     /// How the data of a READ are to be protected.
     pub(super) seal: Option<SealKind>,
@@ -64,7 +66,7 @@ pub(super) fn remote_elements(common: &Common, message: &[u8], encrypted: Option
         }
         let element = &message[start..end];
         if let Some((info, seal)) = accepted(common, &header, session_id, element, encrypted) {
-            found.push(RemoteElement { range: start..end, header, info, seal });
+            found.push(RemoteElement { range: start..end, header, session_id, info, seal });
         }
         if header.next_command == 0 {
             break;

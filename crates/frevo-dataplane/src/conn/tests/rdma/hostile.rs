@@ -35,6 +35,32 @@ impl Both {
         id
     }
 
+    /// Sends requests in one message; related: each to the one before it.
+    fn ask_together(&mut self, bodies: &[(u16, Vec<u8>)], related: bool) {
+        let mut message = Vec::new();
+        for (index, (command, body)) in bodies.iter().enumerate() {
+            assert!(self.credits.reserve(1));
+            let mut header = Header::request(*command, self.credits.take(1).unwrap());
+            (header.credits, header.credit_charge) = (1.into(), 1.into());
+            (header.tree_id, header.session_id) = (5.into(), SESSION.into());
+            let signed = if self.session == Session::Signed { flags::SIGNED } else { 0 };
+            header.flags = signed.into();
+            if related && index > 0 {
+                (header.tree_id, header.session_id) = (u32::MAX.into(), u64::MAX.into());
+                header.flags |= flags::RELATED_OPERATIONS;
+            }
+            let start = message.len();
+            message.extend_from_slice(header.as_bytes());
+            message.extend_from_slice(body);
+            if index + 1 < bodies.len() {
+                message.resize(message.len().next_multiple_of(8), 0);
+                let next = (message.len() - start) as u32;
+                put(&mut message, start + at::NEXT_COMMAND, next.to_le_bytes());
+            }
+        }
+        self.client.submit(Submission::new(SESSION, 0, &[&message]), &self.client_host.stats).unwrap();
+    }
+
     /// The one answer.
     fn answered(&mut self) -> Vec<u8> {
         let mut events = std::mem::take(&mut self.client_host.events);
@@ -170,6 +196,24 @@ fn a_read_gets_what_a_message_holds() {
     assert!(both.server_host.events.is_empty());
 }
 
+/// A WRITE that is related to the request before it is of the same session.
+#[test]
+fn data_of_a_related_write_are_checked_with_the_keys_of_its_session() {
+    let mut both = Both::new(Provider::Iwarp, Session::Signed, ALL_WAYS, None);
+    let data = content(6001);
+    let source = both.lend(data.clone(), Access::READ);
+    let (signing, nonces) = (keys(2, 1, true, false), crate::crypto::AnswerNonces::new());
+    assert!(signing.claim(nonces.owner()));
+    let mut right = nonces.right(crate::window::Window::new(8).consume(0, 1).unwrap());
+    let seal = signing.sign_data(&data, right.for_data().unwrap()).unwrap();
+    let write = remote_write(write(), 2, source, Some(&seal));
+    both.ask_together(&[(command::ECHO, vec![4, 0, 0, 0]), (command::WRITE, write)], true);
+    both.run();
+    let [Event::Message { payload, .. }] = &both.server_host.events[..] else { panic!() };
+    assert_eq!(WriteRequest::of(&payload[72..]).unwrap().channel, 0);
+    assert!(payload[72 + 112..] == data);
+}
+
 /// Requests of which some bytes are others: whatever comes of it, nothing panics, and memory that was not lent is not touched.
 #[test]
 fn requests_with_other_bytes() {
@@ -241,22 +285,7 @@ fn compounds() {
         (command::READ, remote_read(read(5000), 1, sink)),
         (command::ECHO, vec![4, 0, 0, 0]),
     ];
-    let mut message = Vec::new();
-    for (index, (command, body)) in bodies.iter().enumerate() {
-        assert!(both.credits.reserve(1));
-        let mut header = Header::request(*command, both.credits.take(1).unwrap());
-        (header.tree_id, header.session_id) = (5.into(), SESSION.into());
-        (header.credits, header.credit_charge) = (1.into(), 1.into());
-        let start = message.len();
-        message.extend_from_slice(header.as_bytes());
-        message.extend_from_slice(body);
-        if index < 2 {
-            message.resize(message.len().next_multiple_of(8), 0);
-            let next = (message.len() - start) as u32;
-            put(&mut message, start + at::NEXT_COMMAND, next.to_le_bytes());
-        }
-    }
-    both.client.submit(Submission::new(SESSION, 0, &[&message]), &both.client_host.stats).unwrap();
+    both.ask_together(&bodies, false);
     both.run();
     let events = std::mem::take(&mut both.server_host.events);
     let [Event::Message { payload, .. }] = &events[..] else { panic!("{events:?}") };

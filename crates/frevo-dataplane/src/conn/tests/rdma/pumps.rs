@@ -271,6 +271,21 @@ fn memory_that_cannot_be_lent() {
     }
 }
 
+/// Nor is a message larger than the server takes then, though an ID for more was taken to sign the data.
+#[test]
+fn large_memory_that_cannot_be_lent() {
+    for session in SESSIONS {
+        let mut data = content(3 << 20);
+        let mut both = Both::new(Provider::Iwarp, session, ALL_WAYS, Some(b""));
+        both.client.common.direct.as_mut().unwrap().refuses = true;
+        let settings = both.settings(Kind::Write, 2 << 20, 3 << 20, place(&mut data));
+        both.client.add_pump(settings, &mut both.client_host);
+        both.run();
+        assert_eq!((both.end(), both.counts().2), (End::Done, 0), "{session:?}");
+        assert!(both.file() == data);
+    }
+}
+
 /// The client is gone when its data are asked for, or on the way: nothing is written, and nothing kept.
 #[test]
 fn a_client_that_dies_leaves_nothing_behind() {
