@@ -10,7 +10,7 @@ for options; do
         dmesg | tail -n 10
         continue
     fi
-    check "mkdir with $options" mkdir "/tmp/m/$options"
+    check "mkdir with $options" mkdir -p "/tmp/m/$options"
     for size in 1 1340 4095 4096 4097 65536 1048577 4194304; do
         head -c $size /dev/urandom > /tmp/file
         cp /tmp/file "/tmp/m/$options/$size"
