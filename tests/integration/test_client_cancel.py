@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import transports
 from peers.in_process import InProcess, in_process
 
 import frevo
@@ -163,6 +164,9 @@ async def every_wait(server: InProcess, share: Share, operation: Callable[[Share
         assert (await share.stat("data")).size == 3_000_000
         await share.tree.settled()
         await ended(before)
+        if transports.over_direct() and not late:
+            # The memory of an abandoned READ is the caller's at once: a server that still uses it ends the connection.
+            connection = share.tree.connection
         assert share.tree.connection is connection
         await quiet(connection)
         k += 1

@@ -22,7 +22,7 @@ from frevo import connect
 from frevo.auth.accounts import AccountStore
 from frevo.transport import smbdirect
 from frevo.transport.emulated import bind_port
-from frevo.transport.smbdirect import SmbDirectSettings
+from frevo.transport.smbdirect import MESSAGE_SIZE, SmbDirectSettings
 from integration.live import until
 from integration.test_serve import FREVO, folder_arguments, serving, stop
 
@@ -175,13 +175,13 @@ async def test_status_and_the_library(server: Served) -> None:
         assert await share.read_bytes("hello.bin") == DATA
         until(lambda: rdma_of(server)["message_size"] > 0)  # it is up to a second old
         found = rdma_of(server)
-        assert (found["provider"], found["direct"], found["message_size"]) == (provider, True, 1 << 20)
+        assert (found["provider"], found["direct"], found["message_size"]) == (provider, True, MESSAGE_SIZE)
         assert found["send_size"] == found["receive_size"] == 8192
         assert 0 < found["send_credits"] <= 255 and 0 < found["receive_credits"] <= 255
         text = server.status()
         assert f"smbdirect 127.0.0.1:{server.port}" in text or f"smbdirect localhost:{server.port}" in text
         [row] = [line for line in text.splitlines() if f" {provider} " in line]
-        assert " / " in row and str(1 << 20) in row
+        assert " / " in row and str(MESSAGE_SIZE) in row
     snapshot = json.loads(server.status("--json"))
     assert snapshot["frevo"]["transports"].get("smbdirect", 0) <= 1
 

@@ -201,7 +201,8 @@ def test_a_client_that_opens_the_file_for_writing_waits(path: LossyPath, tmp_pat
         assert list(reader.receive_versions()) == [2] * 8192 + [1] * (SIZE // 8 - 8192)
         counters = one.statistics()
         text = run_frevo("status", "-c", str(one.config)).ok()
-    assert counters["leases_broken"] == 1 and counters["sent_spliced"] == SIZE
+    # The second READ, too, if it came later than a moment after the writer.
+    assert counters["leases_broken"] == 1 and counters["sent_spliced"] in (SIZE, 2 * SIZE)
     assert "1 given up for writers" in " ".join(text.split())
 
 
