@@ -194,15 +194,14 @@ def test_a_client_that_opens_the_file_for_writing_waits(path: LossyPath, tmp_pat
         assert not writer.answers(waiting)
         assert max(reader.receive_versions()) == 1
         file = writer.wait(waiting).ok(CreateResponse).file_id
+        counters = one.statistics()  # a moment after the writer, READs are spliced again
         assert writer.write(file, 0, content(2)[:65536]).ok(WriteResponse).count == 65536
         writer.close(file)
         reader.ask()
         reader.receive_headers()
         assert list(reader.receive_versions()) == [2] * 8192 + [1] * (SIZE // 8 - 8192)
-        counters = one.statistics()
         text = run_frevo("status", "-c", str(one.config)).ok()
-    # The second READ, too, if it came later than a moment after the writer.
-    assert counters["leases_broken"] == 1 and counters["sent_spliced"] in (SIZE, 2 * SIZE)
+    assert counters["leases_broken"] == 1 and counters["sent_spliced"] == SIZE
     assert "1 given up for writers" in " ".join(text.split())
 
 
